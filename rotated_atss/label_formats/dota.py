@@ -16,11 +16,12 @@ from rotated_atss.label_formats.records import ImageLabels, ReadOptions
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read label files, one per image, or all ``Task1_<class>.txt`` of a folder of detections.
+    """Read label files, one per image, or Task1 files of detections, one per class.
 
     Args:
         paths: The files.
-        options: ``classes`` is needed if the files have class names with spaces. The spaces become hyphens.
+        options: ``classes`` is needed if class names in the files contain spaces. In the result, these names have
+            hyphens instead of the spaces.
 
     Raises:
         UserError: A file is malformed, or the folder contains both labels and detections.
@@ -53,8 +54,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
     Example:
         >>> import tempfile
         >>> from rotated_atss.label_formats.records import ObjectList
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.xml"))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("P1.png", Path("P1.xml"))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     [path.name for path in Path(folder).iterdir()]
         ['P1.txt']
     """
@@ -68,7 +70,8 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def _read_file(path: Path, classes: Sequence[str] | None) -> ImageLabels:
-    # read_labels needs the classes only to recognize names with spaces; the caller checks the names
+    # read_labels needs the classes to recognize names with spaces, but then rejects all other names. If no class name
+    # has spaces, it therefore gets None: unknown names are handled later, by the caller of this module.
     has_spaced_names = any(" " in name for name in classes or ())
     labels = read_labels(path, classes if has_spaced_names else None)
     return ImageLabels(
@@ -89,16 +92,17 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
     index_by_image = {image_id: index for index, image_id in enumerate(image_ids)}
     polygons = np.concatenate([detections.polygons for detections in by_class.values()])
     scores = np.concatenate([detections.scores for detections in by_class.values()])
-    # each file numbers the images that it contains; convert these numbers to indices of ``image_ids``
-    image_indices = []
+    # ``detections.image_index`` counts only the images in the same file; convert it to indices of ``image_ids``.
+    image_index_per_class = []
     for detections in by_class.values():
-        file_indices = np.array([index_by_image[image_id] for image_id in detections.images], dtype=np.int64)
-        image_indices.append(file_indices[detections.image_index])
-    image_index = np.concatenate(image_indices)
+        global_index = np.array([index_by_image[image_id] for image_id in detections.images], dtype=np.int64)
+        image_index_per_class.append(global_index[detections.image_index])
+    image_index = np.concatenate(image_index_per_class)
     object_classes = [name for name, detections in by_class.items() for _ in range(len(detections))]
     order = np.argsort(image_index, kind="stable")
-    image_starts = np.searchsorted(image_index[order], np.arange(1, len(image_ids)))  # of all images but the first
-    rows_by_image = np.split(order, image_starts) if image_ids else []  # indices of the detections of each image
+    # np.split needs the start of each image's detections except the first, which is 0
+    image_starts = np.searchsorted(image_index[order], np.arange(1, len(image_ids)))
+    rows_by_image = np.split(order, image_starts) if image_ids else []
     return [
         ImageLabels(
             name=image_id,
@@ -107,7 +111,7 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
             classes=tuple(object_classes[row] for row in rows),
             difficult=np.zeros(len(rows), dtype=np.int64),
             scores=scores[rows],
-            lines=np.zeros(len(rows), dtype=np.int64),
+            lines=np.zeros(len(rows), dtype=np.int64),  # unknown: Detections have no line numbers
         )
         for image_id, rows in zip(image_ids, rows_by_image)
     ]
@@ -116,7 +120,7 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
 def _write_task1(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
     for name in classes:
         ids: list[str] = []
-        polygons, scores = [np.empty((0, 8))], [np.empty(0)]
+        polygons, scores = [np.empty((0, 8))], [np.empty(0)]  # concatenate fails without any array
         for image in images:
             rows = [row for row, object_class in enumerate(image.classes) if object_class == name]
             if rows and image.scores is not None:

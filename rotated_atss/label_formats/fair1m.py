@@ -38,13 +38,14 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Args:
         images: The images.
-        classes: Class names, which this format does not list.
+        classes: Class names. Not used, because files of this format contain no list of classes.
         folder: An existing folder.
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("1.tif", Path("1.txt"), size=(20, 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("1.tif", Path("1.txt"), (20, 10))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     read([Path(folder, "1.xml")], ReadOptions())[0].size
         (20, 10)
     """
@@ -56,7 +57,8 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
     root = read_xml(path)
     objects = ObjectList()
     container = root.find("objects")
-    for element in container.find_all("object") if container is not None else ():
+    elements = container.find_all("object") if container is not None else ()
+    for element in elements:
         unit = element.child_text("coordinate", default="pixel")
         if unit != "pixel":
             raise UserError(f"coordinates must be pixels, got {quote(unit)}", where=element.where)
@@ -70,7 +72,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
             line=element.line,
         )
     stated_name = root.find("source", "filename")
-    # the label file and its image have the same name up to the suffix, so only the suffix is taken from the content
+    # The image has the name of the label file, except for the suffix. Only the suffix is taken from <filename>.
     suffix = "" if stated_name is None else PurePosixPath(stated_name.text.strip()).suffix
     return objects.build(f"{path.stem}{suffix}", path, root.size())
 

@@ -18,7 +18,10 @@ from rotated_atss.label_formats.json_values import check_score, parse_size
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
 
 LON_LAT_NOTE = ("GeoJSON file", " in longitude and latitude: placed by the georeference of the images")
-"""Key in :attr:`rotated_atss.label_formats.records.ReadOptions.notes`. Unlike other notes, it reports no loss."""
+"""Key of a note, see :func:`rotated_atss.label_formats.records.format_notes`.
+
+Unlike other notes, this note does not report that something was dropped or changed.
+"""
 _MAP_HINT = "use georeferenced images (--images), or convert the coordinates to pixels, x to the right and y down"
 
 
@@ -29,14 +32,19 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     properties. The optional members ``image`` and ``size`` of the collection, which :func:`write` writes, are the file
     name and the size of the image.
 
-    A file with ``"coordinates": "pixels"`` or a ``size`` is in pixels; any other file with a ``crs`` is in map
-    coordinates. A file with none of these is in map coordinates if a corner of one of its polygons, taken as longitude
-    and latitude, lies in a georeferenced image, and in pixels otherwise. Files in map coordinates are read by
-    :mod:`rotated_atss.label_formats.vector`.
+    The first of these rules that applies decides whether the coordinates of a file are pixels or map coordinates:
+
+    1. A file with ``"coordinates": "pixels"`` or a ``size`` is in pixels.
+    2. A file with a ``crs`` is in map coordinates.
+    3. If the corners of the polygons can be longitudes and latitudes, and one of them lies in a georeferenced image,
+       the file is in map coordinates.
+    4. Any other file is in pixels.
+
+    Files in map coordinates are read by :mod:`rotated_atss.label_formats.vector`.
 
     Raises:
-        UserError: A file is not a FeatureCollection of polygons, has a CRS although no images are given, or has only
-            negative y; or a polygon does not have four corners.
+        UserError: A file is not a FeatureCollection of polygons, a file has a CRS but no images are given, all y
+            coordinates of a file are negative, or a polygon does not have four corners.
 
     Example:
         >>> import tempfile
@@ -60,13 +68,14 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Args:
         images: The images.
-        classes: Class names, which this format does not list.
+        classes: Class names. Not used, because files of this format contain no list of classes.
         folder: An existing folder.
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.txt"), size=(20, 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     read([Path(folder, "P1.geojson")], ReadOptions())[0].size
         (20, 10)
     """
@@ -110,7 +119,7 @@ def _read_collection(path: Path) -> dict[str, Any]:
 def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Path) -> bool:
     """Return whether a file is in map coordinates, by the rules of :func:`read`.
 
-    A file without a CRS that is taken as longitude and latitude is counted in the notes.
+    Files that are in map coordinates by rule 3 are counted in ``options.notes``.
     """
     if content.get("coordinates") == "pixels" or "size" in content:
         return False
@@ -120,7 +129,7 @@ def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Pa
         return True
     if options.images is None:
         return False
-    points = np.array(list(_first_points(content["features"]))).reshape(-1, 2)
+    points = np.array(list(_first_corners(content["features"]))).reshape(-1, 2)
     if not len(points) or (np.abs(points) > (180, 90)).any():  # not degrees of longitude and latitude
         return False
     if not vector.touches_an_image(points, options.images):
@@ -129,37 +138,40 @@ def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Pa
     return True
 
 
-def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
-    """Yield a corner of each polygon and of each part of a multipolygon."""
+def _first_corners(features: Sequence[Any]) -> Iterator[list[float]]:
+    """Yield the first corner of each polygon and of each part of a multipolygon."""
     for feature in features:
         with suppress(TypeError, KeyError, IndexError):  # malformed features are reported when they are read
             kind, coordinates = feature["geometry"]["type"], feature["geometry"]["coordinates"]
             polygons_by_kind = {"Polygon": [coordinates], "MultiPolygon": coordinates}
             for polygon in polygons_by_kind.get(kind, []):
-                point = polygon[0][0]  # first point of the outer ring
+                outer_ring = polygon[0]
+                point = outer_ring[0]
                 if len(point) > 1 and all(map(is_finite_number, point[:2])):
                     yield point[:2]
 
 
 def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
-    # If all y of a file are negative, its y axis points up, as in a GIS, not down, as in an image.
-    has_only_negative_y = []  # one bool per feature
+    # If all y coordinates of a file are negative, its y axis points up as in a GIS, rather than down as in an image.
+    only_negative_y_per_feature = []
     for index, feature in enumerate(content["features"]):
         where = f"{path}: features[{index}]"
         ring = _ring(feature, where)
-        has_only_negative_y.append(all(y < 0 for _, y in ring))
+        only_negative_y_per_feature.append(all(y < 0 for _, y in ring))
         properties = feature.get("properties")
         if not isinstance(properties, dict):
             raise UserError(f"properties must be an object, got {quote(properties)}", where=where)
         score = check_score(properties.get("score"), where)
         polygon = quadrilateral(ring, options, where)
-        flag = properties.get("difficult") or 0
-        objects.add(polygon, _class_name(properties), where=where, difficult=flag, score=score)
-    if has_only_negative_y and all(has_only_negative_y):
+        difficult = properties.get("difficult") or 0
+        objects.add(polygon, _class_name(properties), where=where, difficult=difficult, score=score)
+    if only_negative_y_per_feature and all(only_negative_y_per_feature):
         raise UserError("coordinates must be pixels, got only negative y", where=path, hint=_MAP_HINT)
     name, width_height = content.get("image"), content.get("size")
-    size = parse_size(*width_height) if isinstance(width_height, list) and len(width_height) == 2 else None
+    size = None
+    if isinstance(width_height, list) and len(width_height) == 2:
+        size = parse_size(*width_height)
     return objects.build(name if isinstance(name, str) else path.stem, path, size)
 
 

@@ -17,18 +17,19 @@ RECTANGLE_TOLERANCE_PX = 0.01
 """A polygon counts as a rectangle if its corners are at most this far from its minimum-area rectangle, in pixels."""
 
 HORIZONTAL_BOX_NOTE = ("object", " with a horizontal box only: angle set to 0")
-"""Key in :attr:`rotated_atss.label_formats.records.ReadOptions.notes` under which readers count horizontal boxes."""
+"""Key of the note that counts horizontal boxes, see :func:`rotated_atss.label_formats.records.format_notes`."""
 
 
 class FittedBoxes(NamedTuple):
     """Minimum-area rectangles of quadrilaterals.
 
     Attributes:
-        boxes: (N, 5) ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image; angle in (-pi, pi]. The first
-            corner of the box, ``(-w/2, -h/2)`` in its own frame, is the one nearest to the polygon's first corner.
+        boxes: (N, 5) ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image; angle in (-pi, pi]. Of the
+            four corners of the box, the first one, ``(-w/2, -h/2)`` in the frame of the box, is nearest to the
+            polygon's first corner.
         shifts: (N,) largest distance between a corner of the polygon and the nearest corner of its rectangle, pixels.
-        is_counterclockwise: (N,) bool, whether the corners of the polygon are in counterclockwise order. Those of the
-            rectangle are in clockwise order.
+        is_counterclockwise: (N,) bool, whether the corners of the polygon are in counterclockwise order. The corners of
+            the rectangle are always in clockwise order.
     """
 
     boxes: np.ndarray
@@ -52,7 +53,7 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
         [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]
         >>> quadrilateral([[1, 2], [11, 2], [11, 8]], ReadOptions(), "P1.json")
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: P1.json: a polygon has 4 corners, got 3 (use --fit-polygons ...)
+        rotated_atss.errors.UserError: P1.json: a polygon must have 4 corners, got 3 (use --fit-polygons ...)
     """
     corners = [(float(x), float(y)) for x, y in points]
     if len(corners) > 4 and corners[0] == corners[-1]:
@@ -60,7 +61,7 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
     if len(corners) != 4:
         if not options.fit_polygons:
             hint = "use --fit-polygons to replace it with its minimum-area rectangle"
-            raise UserError(f"a polygon has 4 corners, got {len(corners)}", where=where, hint=hint)
+            raise UserError(f"a polygon must have 4 corners, got {len(corners)}", where=where, hint=hint)
         corners = _fit_rectangle(corners, where)
         options.notes["polygon", " without four corners: replaced with the minimum-area rectangle"] += 1
     return [value for corner in corners for value in corner]
@@ -77,7 +78,10 @@ def horizontal_polygon(x1: float, y1: float, x2: float, y2: float) -> list[float
 
 
 def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
-    """Convert boxes (N, 5) ``cx, cy, w, h, angle`` to polygons (N, 8), rounded to 1e-6 so that 23.3 stays 23.3.
+    """Convert boxes (N, 5) ``cx, cy, w, h, angle`` to polygons (N, 8).
+
+    Coordinates are rounded to 1e-6, which removes rounding errors of the sine and cosine: 23.3 is not written as
+    23.299999999999997.
 
     Args:
         boxes: Pixels and radians, clockwise on the image; any angle.
@@ -107,13 +111,13 @@ def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
     polygon_corners = polygons.reshape(-1, 4, 2)
     # (N, 4 corners of the polygon, 4 corners of the box)
     distances = np.linalg.norm(polygon_corners[:, :, None] - box_corners[:, None], axis=-1)
-    # The box corner nearest to the first corner of the polygon becomes the first one: the box is rotated by this many
-    # quarter turns, without moving its outline.
+    # The box corner nearest to the first corner of the polygon must become the first corner of the box. If its index
+    # is k, the angle grows by k quarter turns. For odd k, w and h change places, so that the outline stays the same.
     quarter_turns = distances[:, 0].argmin(axis=1)
-    swap = quarter_turns % 2 == 1
+    swaps_sides = quarter_turns % 2 == 1
     angle = angle + quarter_turns * (math.pi / 2)
     angle = np.where(angle > math.pi, angle - 2 * math.pi, angle)
-    boxes = np.stack((cx, cy, np.where(swap, h, w), np.where(swap, w, h), angle), axis=1)
+    boxes = np.stack((cx, cy, np.where(swaps_sides, h, w), np.where(swaps_sides, w, h), angle), axis=1)
     x, y = polygon_corners[..., 0], polygon_corners[..., 1]
     # shoelace formula: negative if the corners are counterclockwise on the image, where y points down
     double_areas = (x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1)
@@ -128,4 +132,5 @@ def _fit_rectangle(corners: Sequence[tuple[float, float]], where: object) -> lis
     rectangle = shapely.minimum_rotated_rectangle(shapely.MultiPoint(corners)) if len(corners) > 2 else None
     if rectangle is None or rectangle.geom_type != "Polygon":
         raise UserError(f"a polygon of {len(corners)} corners has no area", where=where, hint="remove it")
-    return [(round(x, 6), round(y, 6)) for x, y in rectangle.exterior.coords[:4]]  # the fifth repeats the first
+    # shapely closes the ring, so the fifth point is the first point again
+    return [(round(x, 6), round(y, 6)) for x, y in rectangle.exterior.coords[:4]]

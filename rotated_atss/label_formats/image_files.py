@@ -17,8 +17,8 @@ class ImageFiles:
     Args:
         folder: The folder.
         paths: Image files by id. None lists the folder.
-        skip_unreadable: For the reader of labels in map coordinates: skip images that it cannot read instead of
-            raising.
+        skip_unreadable: Whether the reader of labels in map coordinates skips images that cannot be read instead of
+            raising an error.
 
     Raises:
         UserError: The folder is missing or contains no image, or two images have the same id.
@@ -43,7 +43,7 @@ class ImageFiles:
         for path in list_files(self.folder, IMAGE_SUFFIXES):
             first = paths.setdefault(path.stem, path)
             if first is not path:
-                what = f"two images have the same name, {first.name} and {path.name}"
+                what = f"two images have the same name except for the suffix: {first.name} and {path.name}"
                 raise UserError(what, where=self.folder, hint="remove one")
         if not paths:
             raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=self.folder)
@@ -54,7 +54,7 @@ class ImageFiles:
 
         Args:
             image_id: Name of the image without suffix.
-            labels: Where the labels of the image are, for the error: a file, or words such as "the detections".
+            labels: Source of the labels, for the error message: a file, or words such as "the detections".
 
         Raises:
             UserError: There is no such image.

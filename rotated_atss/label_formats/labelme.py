@@ -38,14 +38,15 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
     """Write one JSON file per image. Shapes are of the type ``polygon``, which labelme and X-AnyLabeling read.
 
     Args:
-        images: The images, with their sizes.
-        classes: Class names, which this format does not list.
+        images: The images. labelme needs their sizes; a size that is not known is written as null.
+        classes: Class names. Not used, because files of this format contain no list of classes.
         folder: An existing folder.
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.txt"), size=(20, 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     read([Path(folder, "P1.json")], ReadOptions())[0].size
         (20, 10)
     """
@@ -79,10 +80,11 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         polygon = _polygon(shape, options, where)
         if polygon is None:
             continue
-        flag, score = int(bool(shape.get("difficult", False))), check_score(shape.get("score"), where)
-        objects.add(polygon, shape.get("label"), where=where, difficult=flag, score=score)
+        difficult = int(bool(shape.get("difficult", False)))
+        score = check_score(shape.get("score"), where)
+        objects.add(polygon, shape.get("label"), where=where, difficult=difficult, score=score)
     stated_path = content.get("imagePath")
-    # the label file and its image have the same name up to the suffix, so only the suffix is taken from the content
+    # The image has the name of the label file, except for the suffix. Only the suffix is taken from imagePath.
     suffix = PurePosixPath(stated_path.replace("\\", "/")).suffix if isinstance(stated_path, str) else ""
     size = parse_size(content.get("imageWidth"), content.get("imageHeight"))
     return objects.build(f"{path.stem}{suffix}", path, size)

@@ -1,7 +1,7 @@
 """Label Studio's JSON: tasks with rotated rectangles and polygons, in percent of the image size.
 
-A task is an image with its annotations and predictions; a region is one labeled shape of these. A rectangle is rotated
-clockwise by ``rotation`` degrees about its first corner ``x, y``.
+A task is an image with its annotations and predictions. An annotation or prediction is a list of regions; a region is
+one labeled shape. A rectangle is rotated clockwise by ``rotation`` degrees about its first corner ``x, y``.
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 FILE = "tasks.json"
 CONFIG_FILE = "labeling_config.xml"
 RECTANGLES, POLYGONS = "rectanglelabels", "polygonlabels"
-_CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}  # name of the control in the configuration, by type of region
-# An object is written as a rectangle if that moves no corner by more than this tolerance in pixels. Detections have a
-# larger tolerance, because rounding of their corners, such as in Task1 files, turns rectangles into near-rectangles.
+# Keys are the types of regions, values the names of the controls in the labeling configuration.
+_CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}
+# An object is written as a rectangle if no corner moves by more than the tolerance in x or y. Detections have a larger
+# tolerance, because their corners may have been rounded, for example in Task1 files, and then form no exact rectangle.
 _LABEL_TOLERANCE_PX, _DETECTION_TOLERANCE_PX = 1e-6, 0.05
-_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")  # Label Studio adds it to the names of uploaded files
+# Label Studio adds a prefix to the names of uploaded files: P1.png becomes, for example, 0a1b2c3d-P1.png.
+_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 _EXPORT_HINT = "export the project as JSON, not as JSON-MIN"
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read ``rectanglelabels`` and ``polygonlabels`` of a JSON export; other regions are left out.
 
-    Annotations are read as labels. If no task of the files has an annotation, predictions are read as detections. If a
-    task has several annotations, the last one that was not skipped is read.
+    Annotations are read as labels. If no task of the files has an annotation, predictions are read as detections.
+    Annotations that the annotator skipped are ignored. If a task has several others, the last of them is read.
 
     Raises:
         UserError: A file is not in this format, an image size is not known, an image was rotated while labeling,
@@ -71,8 +73,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.txt"), size=(20, 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], ["ship"], Path(folder))
+        ...     write([image_without_objects], ["ship"], Path(folder))
         ...     read_json(Path(folder, "tasks.json"))
         [{'data': {'image': 'P1.png'}, 'annotations': [{'result': []}]}]
     """
@@ -90,11 +93,15 @@ def labeling_tasks(images: Sequence[ImageLabels], url_prefix: str = "") -> list[
     Example:
         >>> objects = ObjectList()
         >>> objects.add([9, 0, 9, 10, 3, 10, 3, 0], "ship", where="P1.txt", score=0.75)
-        >>> (task,) = labeling_tasks([objects.build("P1.png", Path("P1.txt"), (20, 10))])
-        >>> (region,) = task["predictions"][0]["result"]
-        >>> region["score"], {name: region["value"][name] for name in ("x", "y", "width", "height", "rotation")}
-        (0.75, {'x': 45.0, 'y': 0.0, 'width': 50.0, 'height': 60.0, 'rotation': 90.0})
+        >>> image = objects.build("P1.png", Path("P1.txt"), size=(20, 10))
+        >>> task = labeling_tasks([image])[0]
+        >>> region = task["predictions"][0]["result"][0]
+        >>> region["score"]
+        0.75
+        >>> region["value"]
+        {'x': 45.0, 'y': 0.0, 'width': 50.0, 'height': 60.0, 'rotation': 90.0, 'rectanglelabels': ['ship']}
     """
+    # Images without detections have no scores, so the images are detections if any image has scores.
     has_scores = any(image.scores is not None for image in images)
     tasks = []
     for image in images:
@@ -127,7 +134,8 @@ def labeling_config(classes: Sequence[str]) -> str:
         </View>
         <BLANKLINE>
     """
-    from xml.sax.saxutils import quoteattr  # imports urllib.request, which readers do not need
+    # imported here, because saxutils imports urllib.request, which is not needed to read labels
+    from xml.sax.saxutils import quoteattr
 
     label_lines = [f"    <Label value={quoteattr(name)}/>" for name in classes]
     lines = [
@@ -194,7 +202,8 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
     regions = entries[-1].get("result")
     if not isinstance(regions, list):
         raise UserError(f"result must be a list, got {quote(regions)}", where=where)
-    objects, size = ObjectList(), options.size_of(image_id_of(name))
+    objects = ObjectList()
+    size = options.size_of(image_id_of(name))  # used if the regions do not state the image size
     for index, region in enumerate(regions):
         region_where = f"{where}.{key}[{len(entries) - 1}].result[{index}]"
         kind = region.get("type") if isinstance(region, dict) else None
@@ -207,20 +216,23 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
         score = None
         if key == "predictions":
             score = check_score(region.get("score", entries[-1].get("score")), region_where)
-        polygon = _polygon(region, kind, size, options, region_where)  # checks region["value"], which _class_name reads
-        objects.add(polygon, _class_name(region, kind, options, region_where), where=region_where, score=score)
+        # _polygon must be called before _class_name, because it validates region["value"]
+        polygon = _polygon(region, kind, size, options, region_where)
+        class_name = _class_name(region, kind, options, region_where)
+        objects.add(polygon, class_name, where=region_where, score=score)
     return objects.build(name, path, size)
 
 
 def _image_name(data: dict, where: str) -> str:
     """Return the file name of the image of a task, taken from its URL or path."""
-    # projects can use other keys than "image"
-    urls = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
-    for url in urls:
+    # The key is usually "image", but a project can use any other key. Try "image" first, then all keys.
+    candidates = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
+    for url in candidates:
         path, _, query = url.partition("?")
         # local storage: /data/local-files/?d=folder/P1.png
         is_local_file = path.endswith("/local-files/") and query.startswith("d=")
-        name = PurePosixPath(unquote(query[2:] if is_local_file else path).replace("\\", "/")).name
+        image_path = unquote(query.removeprefix("d=") if is_local_file else path)
+        name = PurePosixPath(image_path.replace("\\", "/")).name
         if name.lower().endswith(IMAGE_SUFFIXES):
             return _UPLOAD_PREFIX.sub("", name, count=1) if "/upload/" in path else name
     raise UserError(f"the task must name an image ({', '.join(IMAGE_SUFFIXES)})", where=f"{where}.data")
@@ -276,17 +288,18 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
 
 
 def _regions(image: ImageLabels) -> list[dict[str, Any]]:
-    """Return the objects of an image as regions, with coordinates in percent of its size."""
+    """Return the objects of an image as regions, with coordinates in percent of the image size."""
     assert image.size is not None
-    percent_per_px = 100.0 / np.array(image.size, dtype=np.float64)  # of x and y
+    percent_per_px = 100.0 / np.array(image.size, dtype=np.float64)  # two values, for x and y
     boxes = polygons_to_boxes(image.polygons).boxes
     corners = image.polygons.reshape(-1, 4, 2)
     fitted = boxes_to_polygons(boxes)  # (N, 8)
     tolerance = _LABEL_TOLERANCE_PX if image.scores is None else _DETECTION_TOLERANCE_PX
     is_rectangle = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # the order of corners must be equal, too
-    # Label Studio divides w by the image width and h by its height, also for rotated rectangles
-    first_corners, sides = np.round(fitted[:, :2] * percent_per_px, 12), np.round(boxes[:, 2:4] * percent_per_px, 12)
-    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # % twice, because rounding can give 360
+    first_corners = np.round(fitted[:, :2] * percent_per_px, 12)
+    # In Label Studio, w is a percentage of the image width and h of the image height, even if the rectangle is rotated.
+    sides = np.round(boxes[:, 2:4] * percent_per_px, 12)
+    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0  # the second % turns a rounded 360 into 0
     regions = []
     for row, name in enumerate(image.classes):
         if is_rectangle[row]:

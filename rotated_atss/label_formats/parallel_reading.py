@@ -50,8 +50,8 @@ def read_label_set_parallel(
     Polygons that do not have exactly four corners are replaced with their minimum-area rectangles.
 
     Args:
-        source: A file or folder. Folders of at most 100 files, and formats whose files must be read together, are read
-            in one process.
+        source: A file or folder. A folder is read in one process if it contains at most 100 label files, or if the
+            files of its format must be read together.
         format_name: A label format, or ``auto``.
         image_folder: Folder of the images, for formats that need their sizes or georeference.
         classes: Class names in index order, for formats that store class indices.
@@ -73,19 +73,22 @@ def read_label_set_parallel(
     # Task1 files must be read together, too: each file contains the detections of one class in all images.
     has_task1 = any(path.name.startswith(TASK1_PREFIX) for path in paths)
     in_one_process = has_task1 or workers <= 1 or len(paths) <= _FILES_PER_JOB
-    if not in_one_process:  # otherwise read_label_set recognizes or checks the format
+    if not in_one_process:
         if format_name == AUTO:
             format_name = recognize_format(paths)
         else:
             check_format(paths, format_name)
-    if in_one_process or format_name in _FORMATS_READ_TOGETHER:
+        in_one_process = format_name in _FORMATS_READ_TOGETHER
+    if in_one_process:
+        # read_label_set recognizes the format if it is still AUTO
         images = None if folder is None else ImageFiles(folder)
         return read_label_set(source, format_name, images=images, classes=classes, fit_polygons=True)
     class_names = None if classes is None else tuple(classes)
     starts = range(0, len(paths), _FILES_PER_JOB)
     jobs = [_Job(tuple(paths[start : start + _FILES_PER_JOB]), format_name, folder, class_names) for start in starts]
-    results = dict(run_jobs(_run_job, jobs, workers, [_JOB_BYTES] * len(jobs)))  # by index of the job
-    return _join_results(format_name, [results[index] for index in range(len(jobs))])
+    # run_jobs yields pairs (index of the job, result) in the order in which the jobs finish
+    result_by_index = dict(run_jobs(_run_job, jobs, workers, [_JOB_BYTES] * len(jobs)))
+    return _join_results(format_name, [result_by_index[index] for index in range(len(jobs))])
 
 
 def _run_job(job: _Job) -> _JobResult:
@@ -105,5 +108,5 @@ def _join_results(format_name: str, results: Sequence[_JobResult]) -> LabelSet:
         records += job_records
         class_order.update(dict.fromkeys(job_classes))
         notes += job_notes
-    reject_duplicates(records)  # here, since a job does not see the records of the others
+    reject_duplicates(records)  # only here, because a job does not know the records of the other jobs
     return LabelSet(format_name, tuple(records), tuple(class_order), format_notes(notes))

@@ -25,15 +25,15 @@ _HEAD_BYTES = 1 << 14  # number of bytes at the start of a text file that are se
 def recognize_format(paths: Sequence[Path]) -> str:
     """Recognize the format of label files, which must be the same for all files.
 
-    Text files of no known format, such as those with a malformed first line, are left to the reader of the format of
-    the others, which reports the line.
+    Text files that are not recognized, for example because their first line is malformed, do not count if the other
+    files have a text format. The reader of this format then reports the malformed line.
 
     Args:
         paths: The files, at least one.
 
     Raises:
-        UserError: The format of all text files or of another file is not known, or differs from that of the preceding
-            files.
+        UserError: No text file is recognized, a JSON or XML file is not recognized, or two files have different
+            formats.
 
     Example:
         >>> import tempfile
@@ -53,11 +53,14 @@ def recognize_format(paths: Sequence[Path]) -> str:
         if not formats:
             raise _unknown_format_error(path)
         if not possible & formats:
-            what = f"this file is {_join_names(formats)}, {deciding_path.name} is {_join_names(possible)}"
+            found, expected = _join_names(formats), _join_names(possible)
+            what = f"this file has the format {found}, but {deciding_path.name} has {expected}"
             raise UserError(what, where=path, hint="put the formats into separate folders")
         if possible & formats < possible:
             possible, deciding_path = possible & formats, path
+    # If several formats remain, for example because no file has objects, the first one in FORMATS is taken.
     name = next(name for name in FORMATS if name in possible)
+    # Unknown text files are an error, unless they are read together with text files of a known format.
     if unknown_paths and (len(unknown_paths) == len(paths) or ".txt" not in FORMATS[name].suffixes):
         read_labels(unknown_paths[0])  # raises an error that names the malformed line
         raise _unknown_format_error(unknown_paths[0])
@@ -82,19 +85,20 @@ def check_format(paths: Sequence[Path], name: str) -> None:
         ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
         ...     check_format([Path(folder, "P1.txt")], "yolo-obb")
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: ...P1.txt: this file is dota, not yolo-obb (...)
+        rotated_atss.errors.UserError: ...P1.txt: this file has the format dota, not yolo-obb (...)
     """
     for path in paths:
         formats = possible_formats(path)
         if formats and name not in formats:
             hint = "pass the format of the file, or auto"
-            raise UserError(f"this file is {_join_names(formats)}, not {name}", where=path, hint=hint)
+            raise UserError(f"this file has the format {_join_names(formats)}, not {name}", where=path, hint=hint)
 
 
 def possible_formats(path: Path) -> frozenset[str]:
     """Return the formats that a file can have.
 
-    A file without objects, or with the geometry of two formats, can have several; a file of unknown format has none.
+    Several formats are possible if the file has no objects, or has geometry that can be read as either of two formats.
+    For a file of unknown format, the result is empty.
 
     Raises:
         UserError: The file is not well-formed XML or JSON.
@@ -129,7 +133,7 @@ def _text_formats(path: Path) -> frozenset[str]:
         is_number = [_NUMBER.fullmatch(field) is not None for field in fields]
         if len(fields) in (9, 10) and all(is_number) and fields[0].isdigit():  # class index, corners, perhaps a score
             return frozenset({"yolo-obb"})
-        # the values of UCAS-AOD, perhaps after a class name
+        # the values of UCAS-AOD, perhaps after a class name, which fields[1:] excludes from the check for pixels
         if len(fields) in (NUM_VALUES, NUM_VALUES + 1) and all(is_number[-NUM_VALUES:]) and _are_pixels(fields[1:]):
             return frozenset({"ucas-aod"})
         if len(fields) >= 9 and all(is_number[:8]) and not is_number[8]:  # corners, then a class name
@@ -163,10 +167,13 @@ def _xml_formats(path: Path) -> frozenset[str]:
 
 
 def _json_formats(content: Any) -> frozenset[str]:
-    if is_task(content[0] if isinstance(content, list) and content else content):
+    first_entry = content[0] if isinstance(content, list) and content else None
+    if is_task(content) or is_task(first_entry):
         return frozenset({"labelstudio"})
-    if isinstance(content, list):  # COCO results are recognized as coco, whose reader explains why it cannot read them
-        return frozenset({"coco"} if content and isinstance(content[0], dict) and "image_id" in content[0] else ())
+    if isinstance(content, list):
+        # COCO results are recognized as coco, although its reader cannot read them, because the reader explains why.
+        is_coco_results = isinstance(first_entry, dict) and "image_id" in first_entry
+        return frozenset({"coco"} if is_coco_results else ())
     if not isinstance(content, dict):
         return frozenset()
     if "shapes" in content:
@@ -179,7 +186,7 @@ def _json_formats(content: Any) -> frozenset[str]:
     entries = [entry for entry in entries if isinstance(entry, dict)]
     if any("poly" in entry for entry in entries):
         return frozenset({"soda-a"})
-    if not isinstance(content.get("images"), list):  # of these formats, only SODA-A does not list its images
+    if not isinstance(content.get("images"), list):  # files of SODA-A have no list of images, those of COCO have one
         return frozenset() if entries else frozenset({"soda-a"})
     is_rotated = [isinstance(entry.get("bbox"), list) and len(entry["bbox"]) == 5 for entry in entries]
     has_polygons = any(entry.get("segmentation") for entry in entries)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
 """Properties and columns that can contain the class name. The first one that is present is read."""
 
-# endings that are not part of the image id, unlike others such as v2 in P0001.v2
+# Suffixes that are removed from an image id. Other endings belong to the id, such as ".v2" in "P0001.v2".
 _IMAGE_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])
 
 
@@ -33,12 +33,12 @@ class ImageLabels:
         name: File name of the image, or the image id if the format does not store file names.
         source: File that the objects were read from.
         polygons: (N, 8) float64, corners in pixels, in the order of the file.
-        classes: N class names.
+        classes: Class name of each of the N objects.
         difficult: (N,) int64, 0, 1, or 2 (truncated by splitting).
         scores: (N,) float64 for detections; None for labels.
         size: Width and height of the image in pixels, or None if unknown.
         lines: (N,) int64, line number of each object in ``source``, counted from 1; 0 for formats without line numbers.
-            Empty if it is not given.
+            Empty if the record was made without line numbers.
         header: Header lines of a DOTA label file, such as ``gsd:0.5``.
         georeference: Georeference of the image, for formats in map coordinates; None if it is unknown or not needed.
     """
@@ -91,12 +91,13 @@ class ReadOptions:
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.
         images: Image files, for labels in map coordinates.
-        class_column: For vector files in map coordinates: the attribute column with the class; None reads the first of
-            :data:`CLASS_KEYS` that is present.
-        class_name: For vector files in map coordinates: the class of all objects; None reads the column.
+        class_column: For vector files in map coordinates: the attribute column with the class. If it is None, the first
+            of :data:`CLASS_KEYS` that is present is used.
+        class_name: For vector files in map coordinates: the class of all objects. If it is None, the class of each
+            object is read from the attribute column.
         notes: Filled by the reader: what was dropped or changed and how often, in the form of :func:`format_notes`.
-        class_order: Filled by the reader if the format has class indices: a dict used as an ordered set, with the class
-            names in index order as keys.
+        class_order: Filled by the reader if the format has class indices: the class names in index order, as the keys
+            of a dict, which serves as an ordered set.
     """
 
     classes: tuple[str, ...] | None = None
@@ -115,7 +116,7 @@ class ObjectList:
     Example:
         >>> objects = ObjectList()
         >>> objects.add([1, 2, 11, 2, 11, 8, 1, 8], "ship", where="P1.json")
-        >>> objects.build("P1.png", Path("P1.json"), (20, 10)).polygons.shape
+        >>> objects.build("P1.png", Path("P1.json"), size=(20, 10)).polygons.shape
         (1, 8)
     """
 

@@ -42,21 +42,20 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             hint = "expected an object with annotations and categories"
             raise UserError(f"not in SODA-A's format: no list '{key}'", where=path, hint=hint)
-    category_names = {
+    name_by_id = {
         get_integer(entry, "id", f"categories[{index}]", path): str(entry.get("name", ""))
         for index, entry in enumerate(content["categories"])
     }
-    # classes are in the order of their ids
-    names_by_id = [category_names[category_id] for category_id in sorted(category_names)]
-    options.class_order.update(dict.fromkeys(name for name in names_by_id if name not in ("", IGNORE)))
+    class_names = [name_by_id[category_id] for category_id in sorted(name_by_id)]
+    options.class_order.update(dict.fromkeys(name for name in class_names if name not in ("", IGNORE)))
     objects = ObjectList()
     for index, entry in enumerate(content["annotations"]):
         position = f"annotations[{index}]"
         where = f"{path}: {position}"
         category_id = get_integer(entry, "category_id", position, path)
-        if category_id not in category_names:
+        if category_id not in name_by_id:
             raise UserError(f"{position}: no such category_id {category_id}", where=path)
-        name = category_names[category_id]
+        name = name_by_id[category_id]
         points = _points(entry.get("poly"), where)
         if name == IGNORE:
             options.notes["ignore region", ": left out"] += 1
@@ -68,7 +67,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
 
 
 def _points(values: Any, where: str) -> list[list[float]]:
-    """Return the corners of a polygon, without a repeated first corner at the end, so that they can be counted."""
+    """Return the corners of a polygon. A fifth or later point that repeats the first corner is dropped."""
     is_valid = (
         isinstance(values, list) and len(values) >= 6 and len(values) % 2 == 0 and all(map(is_finite_number, values))
     )

@@ -21,14 +21,20 @@ from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions, image_id_of
 
-_DECIMALS = 6  # of pixel coordinates; their conversion from map coordinates is exact to 1e-8 px
-_TOLERANCE_PX = 0.01  # rounded coordinates may lie this far outside an image
+_DECIMALS = 6  # Pixel coordinates are rounded to 1e-6 px. Their conversion from map coordinates is exact to 1e-8 px.
+_TOLERANCE_PX = 0.01  # Corners at most this far outside an image count as inside, because coordinates are rounded.
 _IMAGES_HINT = "give the folder of georeferenced images with --images"
 
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """An image whose georeference has a CRS on the earth: file, width and height in pixels, and georeference."""
+    """An image whose georeference has a CRS on the earth.
+
+    Attributes:
+        path: Image file.
+        size: Width and height in pixels.
+        georeference: Georeference of the image.
+    """
 
     path: Path
     size: tuple[int, int]
@@ -43,21 +49,23 @@ class PlacedImage:
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read polygons in map coordinates.
 
-    A polygon becomes an object of every image that contains a part of its area. If its value in the column ``image`` is
-    the id of one of the images, the polygon becomes an object of that image only. Polygons are converted to the CRS of
-    each image, then to pixels, rounded to 1e-6 px. An object that is cut by the border of an image keeps its corners
-    outside the image. Its difficult flag is 2, as for an object that is cut by the border of a tile, unless the file
-    has a column ``difficult``.
+    A polygon becomes an object of every image that contains a part of the polygon's area. But if the polygon has the id
+    of one of the images in the column ``image``, it becomes an object of that image only. Polygons are converted to the
+    CRS of each image, then to pixels, rounded to 1e-6 px.
+
+    If the border of an image cuts an object, the object keeps its corners outside the image. Its difficult flag is read
+    from the column ``difficult``. Without a value there, the flag is 2, as for objects that the border of a tile cuts.
 
     Args:
         paths: Vector files, as for :func:`rotated_atss.geo.polygon_files.read_polygon_layers`.
         options: ``images`` is needed; ``class_column`` and ``class_name`` give the classes.
 
     Returns:
-        One record per georeferenced image, even if it has no objects.
+        One record per georeferenced image, also for images without objects.
 
     Raises:
-        UserError: A file cannot be read, no image is georeferenced, or a polygon has no class or not four corners.
+        UserError: A file cannot be read, no image is georeferenced, a polygon has no class, or a polygon does not have
+            four corners.
 
     Example::
 
@@ -72,19 +80,21 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         for layer in read_polygon_layers(path):
             options.notes.update(layer.notes)
             _add_layer(layer, images, objects, options)
-    # an image can have objects of several files; the first file is given as the source of all
+    # An image can have objects from several files, but a record has only one source: the first file.
     return [objects[image.path].build(image.path.name, paths[0], image.size) for image in images]
 
 
 def find_placed_images(images: ImageFiles | None, label_path: Path) -> list[PlacedImage]:
-    """Return the images of a folder that have a georeference with a CRS on the earth, not unknown or local to a site.
+    """Return the images of a folder that have a georeference with a CRS on the earth.
+
+    Images whose CRS is unknown, or local to a site, are left out.
 
     Args:
         images: The images; None raises an error.
         label_path: The label file, for errors.
 
     Raises:
-        UserError: ``images`` is None, or no image has such a georeference.
+        UserError: ``images`` is None, or no image has a georeference with a CRS on the earth.
     """
     if images is None:
         raise UserError("the labels are in map coordinates", where=label_path, hint=_IMAGES_HINT)
@@ -99,7 +109,8 @@ def find_placed_images(images: ImageFiles | None, label_path: Path) -> list[Plac
 def _iter_placed_images(images: ImageFiles) -> Iterator[PlacedImage]:
     for image_id, path in images.paths.items():
         try:
-            georeference, size = find_georeference(path), images.size(image_id)
+            georeference = find_georeference(path)
+            size = images.size(image_id)
         except UserError:
             if images.skip_unreadable:
                 continue
@@ -132,7 +143,8 @@ def _add_layer(
     layer: PolygonLayer, images: Sequence[PlacedImage], objects: dict[Path, ObjectList], options: ReadOptions
 ) -> None:
     """Add each polygon of a layer to the objects of all images that contain a part of it."""
-    class_names, image_ids = _class_names(layer, options), _assigned_image_ids(layer, images)
+    class_names = _class_names(layer, options)
+    assigned_ids = _assigned_image_ids(layer, images)
     in_no_image = np.ones(len(layer.rings), bool)
     # all rings in one array (P, 2), so that they are transformed by one call per CRS
     points = np.concatenate([np.empty((0, 2)), *layer.rings])
@@ -141,9 +153,11 @@ def _add_layer(
         rings = np.split(transform_points(points, layer.crs, crs), ends[:-1]) if len(ends) else []
         lower = np.array([ring.min(axis=0) for ring in rings]).reshape(-1, 2)
         upper = np.array([ring.max(axis=0) for ring in rings]).reshape(-1, 2)
-        for image in (image for image in images if image.crs == crs):
-            is_allowed = (image_ids == None) | (image_ids == image.path.stem)  # noqa: E711 - element by element
-            # a polygon that the column "image" assigns to another image gets a lower bound of infinity: it is skipped
+        images_in_crs = [image for image in images if image.crs == crs]
+        for image in images_in_crs:
+            is_allowed = (assigned_ids == None) | (assigned_ids == image.path.stem)  # noqa: E711 - element by element
+            # Polygons that the column "image" assigns to another image get a lower bound of infinity, so that
+            # _find_polygons_in_image skips them.
             allowed_lower = np.where(is_allowed[:, None], lower, np.inf)
             for row in _find_polygons_in_image(image, rings, allowed_lower, upper):
                 in_no_image[row] = False
@@ -193,16 +207,19 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[str]:
     """Return the class name of each polygon of a layer."""
     if options.class_name is not None:
         return [options.class_name] * len(layer.rings)
-    # reversed: of columns that differ only in case, the first one is read
-    by_name = {name.casefold(): name for name in reversed(layer.columns)}
+    # Column names are compared case-insensitively. If several names differ only in case, the first column is read: in
+    # reversed order, it overwrites the others.
+    column_by_key = {name.casefold(): name for name in reversed(layer.columns)}
     candidates = CLASS_KEYS if options.class_column is None else (options.class_column,)
-    column = next((by_name[key.casefold()] for key in candidates if key.casefold() in by_name), None)
-    if column is None:
-        what = f"no column {candidates[0]}" if options.class_column is not None else "no column with the class"
+    found_columns = [column_by_key[key.casefold()] for key in candidates if key.casefold() in column_by_key]
+    if not found_columns:
+        what = "no column with the class" if options.class_column is None else f"no column {options.class_column}"
         hint = (
-            f"name one with --class-column, or the class of all with --class-name; columns: {', '.join(layer.columns)}"
+            "give the column with --class-column, or one class for all polygons with --class-name; "
+            f"columns: {', '.join(layer.columns)}"
         )
         raise UserError(what, where=layer.path, hint=hint)
+    column = found_columns[0]
     # the value is a dict with the key "name" in QuPath's column "classification"
     values = [value.get("name") if isinstance(value, dict) else value for value in layer.columns[column].tolist()]
     for value, feature in zip(values, layer.feature_ids):
@@ -218,16 +235,19 @@ def _assigned_image_ids(layer: PolygonLayer, images: Sequence[PlacedImage]) -> N
     """Return the image id in the column ``image`` for each polygon; None if it is not the id of one of the images."""
     ids = {image.path.stem for image in images}
     values = layer.columns.get("image", np.full(len(layer.rings), None))
-    return np.array([image_id_of(value) if isinstance(value, str) and image_id_of(value) in ids else None
-                     for value in values.tolist()], object)  # fmt: skip
+    given_ids = [image_id_of(value) if isinstance(value, str) else None for value in values.tolist()]
+    return np.array([given_id if given_id in ids else None for given_id in given_ids], object)
 
 
 def _flag_and_score(layer: PolygonLayer, row: int) -> dict[str, Any]:
     """Return the arguments ``difficult`` and ``score`` of an object, without those for which the file has no number."""
     values: dict[str, Any] = {}
     for name in ("difficult", "score"):
-        if name in layer.columns and layer.columns[name].dtype.kind in "iufb" and np.isfinite(layer.columns[name][row]):
-            values[name] = float(layer.columns[name][row])
-    if "difficult" in values and values["difficult"].is_integer():  # other values are refused by ObjectList.add
+        column = layer.columns.get(name)
+        if column is None or column.dtype.kind not in "iufb":  # integer, unsigned, float, bool
+            continue
+        if np.isfinite(column[row]):
+            values[name] = float(column[row])
+    if "difficult" in values and values["difficult"].is_integer():  # ObjectList.add rejects other values
         values["difficult"] = int(values["difficult"])
     return values

@@ -31,10 +31,15 @@ HRSC_CLASSES = {
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read XML files, one per image: ``robndbox`` (radians, clockwise), ``bndbox`` (horizontal), SSDD or HRSC2016.
+    """Read XML files of Pascal VOC, roLabelImg, SSDD or HRSC2016, one per image.
 
-    SSDD's ``rotated_bndbox`` is read from its corners ``x1`` to ``y4``; its angle is not used. The image id is the name
-    of the XML file without suffix.
+    The box of an object in the first three formats is the first of these elements that it has:
+
+    - ``robndbox``: an oriented box, with its angle in radians, clockwise.
+    - ``rotated_bndbox`` of SSDD: read from the corners ``x1`` to ``y4``; the angle is not used.
+    - ``bndbox``: a horizontal box.
+
+    The image id is the name of the XML file without suffix.
 
     Raises:
         UserError: A file is not well formed, or an element is missing or not a number.
@@ -56,13 +61,14 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Args:
         images: The images.
-        classes: Class names, which this format does not list.
+        classes: Class names. Not used, because files of this format contain no list of classes.
         folder: An existing folder.
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.txt"), size=(20, 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     read([Path(folder, "P1.xml")], ReadOptions())[0].size
         (20, 10)
     """
@@ -76,16 +82,17 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def image_file_name(root: XmlElement, path: Path) -> str:
-    """Return the file name of the image: the name of the XML file with the suffix that the content states.
+    """Return the file name of the image: the name of the XML file, with the suffix of the image.
 
-    The tag is ``filename`` in VOC files, ``Img_FileName`` and ``Img_FileFmt`` in those of HRSC2016.
+    The suffix is read from the tag ``filename`` in VOC files, and from ``Img_FileName`` or ``Img_FileFmt`` in HRSC2016
+    files.
 
     Example:
         >>> image_file_name(XmlElement("annotation", {}, Path("P1.xml"), 1), Path("P1.xml"))
         'P1'
     """
-    stated = PurePosixPath(root.child_text("filename", root.child_text("Img_FileName")).replace("\\", "/"))
-    suffix = stated.suffix or root.child_text("Img_FileFmt")
+    stated_name = root.child_text("filename", default=root.child_text("Img_FileName"))
+    suffix = PurePosixPath(stated_name.replace("\\", "/")).suffix or root.child_text("Img_FileFmt")
     return f"{path.stem}.{suffix.lstrip('.')}" if suffix else path.stem
 
 
@@ -97,8 +104,8 @@ def format_annotation(image: ImageLabels, shapes: Sequence[str]) -> bytes:
         shapes: The ``robndbox`` element of each object, as XML text.
 
     Example:
-        >>> image = ObjectList().build("P1.png", Path("P1.txt"), (20, 10))
-        >>> format_annotation(image, []).decode().splitlines()[1]
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.txt"), size=(20, 10))
+        >>> format_annotation(image_without_objects, []).decode().splitlines()[1]
         '  <filename>P1.png</filename>'
     """
     lines = ["<annotation>", f"  {xml_tag('filename', image.name)}"]
@@ -120,9 +127,9 @@ def format_annotation(image: ImageLabels, shapes: Sequence[str]) -> bytes:
 
 def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
     root = read_xml(path)
-    objects = ObjectList()
     if root.tag == "HRSC_Image":
-        return _read_hrsc(root, path, objects)
+        return _read_hrsc(root, path)
+    objects = ObjectList()
     for element in root.find_all("object"):
         polygon = _polygon(element, options)
         objects.add(
@@ -133,7 +140,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
 
 
 def _polygon(element: XmlElement, options: ReadOptions) -> list[float]:
-    """Return the corners of an object in pixels, from whichever box element it has."""
+    """Return the corners of an object in pixels. The first box element that the object has is read."""
     rotated = element.find("robndbox")
     if rotated is not None:
         return _box_polygon([rotated.number(tag) for tag in ("cx", "cy", "w", "h", "angle")])
@@ -147,9 +154,11 @@ def _polygon(element: XmlElement, options: ReadOptions) -> list[float]:
     return horizontal_polygon(*(box.number(tag) for tag in ("xmin", "ymin", "xmax", "ymax")))
 
 
-def _read_hrsc(root: XmlElement, path: Path, objects: ObjectList) -> ImageLabels:
+def _read_hrsc(root: XmlElement, path: Path) -> ImageLabels:
+    objects = ObjectList()
     container = root.find("HRSC_Objects")
-    for element in container.find_all("HRSC_Object") if container is not None else ():
+    elements = container.find_all("HRSC_Object") if container is not None else ()
+    for element in elements:
         polygon = _box_polygon([element.number(f"mbox_{key}") for key in ("cx", "cy", "w", "h", "ang")])
         class_id = element.child_text("Class_ID")
         name = HRSC_CLASSES.get(class_id[-2:], f"HRSC-{class_id}")

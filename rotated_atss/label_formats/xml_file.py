@@ -1,4 +1,7 @@
-"""Parser for XML label files that keeps line numbers, and rejects document types and entities (expansion attacks)."""
+"""Parser for XML label files that keeps line numbers.
+
+It rejects document types and entities, because entities can expand to huge texts.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,17 @@ class XmlElement:
         return [child for child in self.children if child.tag == tag]
 
     def find(self, *tags: str) -> XmlElement | None:
-        """Return the descendant along a path of tags, the first child with each tag; None if a tag is missing."""
-        element: XmlElement | None = self
+        """Follow a path of tags, at each tag to the first child with this tag, and return the last element.
+
+        Returns:
+            The element; None if there is no child for one of the tags.
+        """
+        element = self
         for tag in tags:
-            element = next((child for child in element.children if child.tag == tag), None) if element else None
+            child = next((child for child in element.children if child.tag == tag), None)
+            if child is None:
+                return None
+            element = child
         return element
 
     def get(self, tag: str) -> XmlElement:
@@ -52,7 +62,8 @@ class XmlElement:
     def child_text(self, tag: str, default: str = "") -> str:
         """Return the stripped text of the first child with a tag; ``default`` if there is no such child or no text."""
         child = self.find(tag)
-        return default if child is None else child.text.strip() or default
+        text = "" if child is None else child.text.strip()
+        return text or default
 
     def number(self, tag: str) -> float:
         """Return the text of the first child with a tag as a finite number. Raises UserError if it is not one."""
@@ -77,15 +88,18 @@ class XmlElement:
         return int(text)
 
     def size(self) -> tuple[int, int] | None:
-        """Return width and height of the child ``size``; None if it is missing or one of them is below 1.
+        """Return width and height from the child ``size``; None if there is no such child or the size is unknown.
 
-        Tools write 0 for an unknown size. Raises UserError if both are 1 or more, but not integers.
+        A width or height below 1 means that the size is unknown, because labeling tools then write 0. Raises UserError
+        if width and height are at least 1, but not integers.
         """
         size = self.find("size")
         if size is None:
             return None
         width, height = size.number("width"), size.number("height")
-        return to_image_size(width, height, size.where) if width >= 1 and height >= 1 else None
+        if width < 1 or height < 1:
+            return None
+        return to_image_size(width, height, size.where)
 
 
 def to_image_size(width: float, height: float, where: object) -> tuple[int, int]:
@@ -120,23 +134,24 @@ def read_xml(path: Path) -> XmlElement:
     """
     parser = expat.ParserCreate()
     parser.buffer_text = True  # fewer calls of CharacterDataHandler
-    open_elements: list[XmlElement] = []
-    roots: list[XmlElement] = []
+    roots: list[XmlElement] = []  # one element after parsing, because expat rejects files with several roots
+    open_elements: list[XmlElement] = []  # the root and its descendants down to the current element
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         element = XmlElement(tag, attributes, path, parser.CurrentLineNumber)
-        (open_elements[-1].children if open_elements else roots).append(element)
+        siblings = open_elements[-1].children if open_elements else roots
+        siblings.append(element)
         open_elements.append(element)
 
-    def refuse(*_: object) -> None:
-        what = "the file declares a document type or an entity, which is not read"
+    def reject_declaration(*_: object) -> None:
+        what = "declarations of document types and entities are not supported"
         raise UserError(what, where=f"{path}:{parser.CurrentLineNumber}", hint="remove the DOCTYPE")
 
     parser.StartElementHandler = start
     parser.EndElementHandler = lambda _: open_elements.pop()
     parser.CharacterDataHandler = lambda text: _append_text(open_elements[-1], text)
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = reject_declaration
+    parser.EntityDeclHandler = reject_declaration
     try:
         parser.Parse(read_bytes(path), True)
     except expat.ExpatError as error:
@@ -154,7 +169,8 @@ def xml_tag(tag: str, content: object) -> str:
         >>> xml_tag("name", "a & b")
         '<name>a &amp; b</name>'
     """
-    from xml.sax.saxutils import escape  # imports urllib.request, which readers do not need
+    # imported here, because saxutils imports urllib.request, which is not needed to read labels
+    from xml.sax.saxutils import escape
 
     return f"<{tag}>{escape(str(content))}</{tag}>"
 

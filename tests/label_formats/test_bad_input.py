@@ -77,7 +77,7 @@ def labelstudio(data: object = None, predictions: object = None, **region: objec
         (labelstudio(type="polygonlabels", value={"points": [[1]]}), r"points must be a list of \[x, y\]"),
         (
             labelstudio(type="polygonlabels", value={"points": [[1, 2], [3, 4], [1, 4]], "polygonlabels": ["ship"]}),
-            r"a polygon has 4 corners, got 3",
+            r"a polygon must have 4 corners, got 3",
         ),
         (labelstudio(predictions=[{"result": 7}]), r"result must be a list, got '7'"),
         ("[" + labelstudio()[1:-1] + ', {"image": "P2.png"}]', r"tasks\[1\]: not a task of Label Studio .*JSON-MIN"),
@@ -88,16 +88,19 @@ def test_malformed_tasks_of_labelstudio(fails, text, match):
 
 
 def test_another_format_than_asked_for(fails):
-    match = r"P1.txt: this file is yolo-obb, not dota \("
+    match = r"P1.txt: this file has the format yolo-obb, not dota \("
     fails({"P1.txt": YOLO_LINE}, match, source_format="dota")
 
 
 @pytest.mark.parametrize(
     "files, match",
     [
-        ({"P1.txt": DOTA_LINE, "P2.txt": YOLO_LINE}, r"P2.txt: this file is yolo-obb, P1.txt is dota"),
-        ({"P1.txt": DOTA_LINE, "P2.xml": VOC}, r"P2.xml: this file is voc, P1.txt is dota"),
-        ({"P1.txt": "", "P2.txt": DOTA_LINE, "P3.txt": YOLO_LINE}, r"P3.txt: this file is yolo-obb, P2.txt is dota"),
+        ({"P1.txt": DOTA_LINE, "P2.txt": YOLO_LINE}, r"P2.txt: this file has the format yolo-obb, but P1.txt has dota"),
+        ({"P1.txt": DOTA_LINE, "P2.xml": VOC}, r"P2.xml: this file has the format voc, but P1.txt has dota"),
+        (
+            {"P1.txt": "", "P2.txt": DOTA_LINE, "P3.txt": YOLO_LINE},
+            r"P3.txt: this file has the format yolo-obb, but P2.txt has dota",
+        ),
     ],
 )
 def test_mixed_formats(fails, files, match):
@@ -107,10 +110,13 @@ def test_mixed_formats(fails, files, match):
 @pytest.mark.parametrize(
     "files, match",
     [
-        ({"P1.txt": "0 0.1 0.2 0.3\n", "P2.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line has 9 or 10 fields, got 4"),
+        (
+            {"P1.txt": "0 0.1 0.2 0.3\n", "P2.txt": YOLO_LINE},
+            r"P1.txt:1: a YOLO-OBB line must have 9 or 10 fields, got 4",
+        ),
         ({"P1.txt": "1 2 3\n", "P2.txt": DOTA_LINE}, r"P1.txt:1: a label line has 9 or 10 fields, got 3"),
-        ({"P1.txt": "0 0.1\n", "P2.txt": "", "P3.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line has .* got 2"),
-        ({"P1.txt": YOLO_LINE, "P2.txt": "0 0.1\n"}, r"P2.txt:1: a YOLO-OBB line has .* got 2"),
+        ({"P1.txt": "0 0.1\n", "P2.txt": "", "P3.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line must have .* got 2"),
+        ({"P1.txt": YOLO_LINE, "P2.txt": "0 0.1\n"}, r"P2.txt:1: a YOLO-OBB line must have .* got 2"),
         ({"P1.txt": "hello\n", "P2.xml": VOC}, r"P1.txt:1: a label line has 9 or 10 fields, got 1"),
         ({"P1.txt": "0 0.1\n", "P2.txt": ""}, r"P1.txt:1: a label line has 9 or 10 fields, got 2"),
     ],
@@ -124,7 +130,7 @@ def test_malformed_text_file_is_reported_in_the_format_of_the_others(fails, tmp_
 @pytest.mark.parametrize("count", [3, 20])
 def test_polygons_without_four_corners(fails, tmp_path, count):
     files = {"P1.json": polygon_json(count)}
-    fails(files, rf"P1.json: shapes\[0\]: a polygon has 4 corners, got {count} \(use --fit-polygons")
+    fails(files, rf"P1.json: shapes\[0\]: a polygon must have 4 corners, got {count} \(use --fit-polygons")
     result = convert_labels(tmp_path / "in", tmp_path / "out", "fair1m", fit_polygons=True)
     assert result.notes == ("1 polygon without four corners: replaced with the minimum-area rectangle",)
 
@@ -182,7 +188,7 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
     [
         ({"P1.xml": VOC}, r"P1.xml:2: <bndbox> has no <ymin>"),
         ({"P1.xml": "<annotation>\n<object>\n"}, r"P1.xml:3: not well-formed XML"),
-        ({"P1.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, r"P1.xml:1: the file declares a document type"),
+        ({"P1.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, r"P1.xml:1: declarations of document types"),
         ({"P1.xml": "<html/>"}, r"P1.xml: not a label file of a known format"),
         ({"P1.json": "{"}, r"P1.json:1: not valid JSON"),
         (
@@ -217,7 +223,7 @@ def test_other_formats_of_yolo(fails, fields, kind):
 
 
 def test_format_of_which_the_folder_has_no_files(fails):
-    match = r"in: no label files of voc \(.xml\), but P1.txt is there \(pass the format of these files, or auto\)"
+    match = r"in: no label files of format voc \(.xml\), but P1.txt was found \(pass the format of these files"
     fails({"P1.txt": DOTA_LINE}, match, source_format="voc")
 
 

@@ -132,10 +132,11 @@ def test_ucas_aod_with_the_class_in_the_line_or_in_the_folder(tmp_path):
         assert first.polygons.tolist() == [SQUARE]
         assert first.lines.tolist() == [1]
     (tmp_path / "labelTxt" / "P0001.txt").write_text(f"{numbers}\n")
-    with pytest.raises(UserError, match=r"P0001.txt:1: no class name, got the folder labelTxt \(put the labels into"):
+    message = r"P0001.txt:1: no class name in the line or from the folder labelTxt \(put the labels into"
+    with pytest.raises(UserError, match=message):
         labels_of(tmp_path / "labelTxt")
     (tmp_path / "labelTxt" / "P0001.txt").write_text("car 1 2 3\n")
-    with pytest.raises(UserError, match=r"P0001.txt:1: a UCAS-AOD line has 13 or 14 fields, got 4"):
+    with pytest.raises(UserError, match=r"P0001.txt:1: a UCAS-AOD line must have 13 or 14 fields, got 4"):
         labels_of(tmp_path / "labelTxt", "ucas-aod")
 
 

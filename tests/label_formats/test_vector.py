@@ -124,7 +124,8 @@ def test_a_difficult_flag_between_two_values_is_refused(images, tmp_path):
 def test_polygons_without_four_corners_need_fitting(images, tmp_path):
     triangle = [[10, 10], [30, 10], [30, 20]]
     frame([triangle], label=["roof"]).to_file(tmp_path / "roofs.gpkg")
-    with pytest.raises(UserError, match=r"roofs.gpkg: feature 1: a polygon has 4 corners, got 3 \(use --fit-polygons"):
+    message = r"roofs.gpkg: feature 1: a polygon must have 4 corners, got 3 \(use --fit-polygons"
+    with pytest.raises(UserError, match=message):
         read_label_set(tmp_path / "roofs.gpkg", images=ImageFiles(images))
     fitted = read_label_set(tmp_path / "roofs.gpkg", images=ImageFiles(images), fit_polygons=True).images[0]
     assert shapely.Polygon(fitted.polygons[0].reshape(4, 2)).area == pytest.approx(200, rel=1e-6)
@@ -231,7 +232,7 @@ def test_a_triangle_in_pixels_is_no_quadrilateral(tmp_path):
     geometry = shapely.geometry.mapping(shapely.Polygon([[10, 10], [30, 10], [30, 20]]))
     feature = {"type": "Feature", "properties": {"class": "roof"}, "geometry": geometry}
     (tmp_path / "P1.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    with pytest.raises(UserError, match="a polygon has 4 corners, got 3"):
+    with pytest.raises(UserError, match="a polygon must have 4 corners, got 3"):
         read_label_set(tmp_path / "P1.geojson")
 
 

@@ -67,7 +67,7 @@ def test_unknown_class_and_another_format(tmp_path, folders, split):
     convert_labels(labels, tmp_path / "voc", "voc", images=images)
     with pytest.raises(UserError, match=r"P1.xml:\d+: unknown class 'ship'"):
         split(images, tmp_path / "voc", tmp_path / "out", classes=("plane",))
-    with pytest.raises(UserError, match=r"P1.xml: this file is voc, not dior"):
+    with pytest.raises(UserError, match=r"P1.xml: this file has the format voc, not dior"):
         split(images, tmp_path / "voc", tmp_path / "out", label_format="dior")
     with pytest.raises(UserError, match="unknown label format 'xml'"):
         split(images, tmp_path / "voc", tmp_path / "out", label_format="xml")
@@ -93,7 +93,8 @@ def test_text_labels_beside_those_of_another_format(tmp_path, folders, split):
     (labels / "notes.json").write_text("{}")
     split(images, labels, tmp_path / "out")
     (labels / "P1.json").write_text('{"shapes": []}')
-    with pytest.raises(UserError, match=r"P1.json: this file is labelme, P1.txt is dota \(put the formats into"):
+    message = r"P1.json: this file has the format labelme, but P1.txt has dota \(put the formats into"
+    with pytest.raises(UserError, match=message):
         split(images, labels, tmp_path / "mixed")
     assert not (tmp_path / "mixed").exists()
     split(images, labels, tmp_path / "named", label_format="dota")
@@ -106,7 +107,7 @@ def test_malformed_first_file_is_reported_in_the_format_of_the_others(tmp_path, 
     convert_labels(labels, tmp_path / "yolo", "yolo-obb", images=images)
     (tmp_path / "yolo" / "labels" / "P0.txt").write_text("0 0.1 0.2 0.3\n")
     for folder in ("yolo", "yolo/labels"):
-        with pytest.raises(UserError, match=r"P0.txt:1: a YOLO-OBB line has 9 or 10 fields, got 4 "):
+        with pytest.raises(UserError, match=r"P0.txt:1: a YOLO-OBB line must have 9 or 10 fields, got 4 "):
             split(images, tmp_path / folder, tmp_path / "out")
     (labels / "P0.txt").write_text("hello\n")
     with pytest.raises(UserError, match=r"P0.txt:1: a label line has 9 or 10 fields, got 1 "):
@@ -132,7 +133,7 @@ def test_recognition_stops_at_the_first_file_of_a_known_format(tmp_path, monkeyp
 def test_a_format_that_the_folder_does_not_hold(tmp_path, folders, split, name):
     images, labels = folders
     convert_labels(labels, tmp_path / "labelme", "labelme", images=images)
-    with pytest.raises(UserError, match=rf"labelme: no label files of {name} \(.*\), but P1.json is there"):
+    with pytest.raises(UserError, match=rf"labelme: no label files of format {name} \(.*\), but P1.json was found"):
         split(images, tmp_path / "labelme", tmp_path / "out", label_format=name)
 
 
