@@ -10,6 +10,7 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 from rotated_atss.label_formats.voc import format_annotation, image_file_name
 from rotated_atss.label_formats.xml_file import read_xml, xml_tag
 
+# x_left_top, y_left_top, x_right_top, y_right_top, ...: the order of the coordinates in a polygon.
 CORNER_TAGS = tuple(
     f"{axis}_{corner}" for corner in ("left_top", "right_top", "right_bottom", "left_bottom") for axis in "xy"
 )
@@ -43,8 +44,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("00001.jpg", Path("00001.txt"))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("00001.jpg", Path("00001.txt"))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     [path.name for path in Path(folder).iterdir()]
         ['00001.xml']
     """

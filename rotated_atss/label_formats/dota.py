@@ -16,7 +16,7 @@ from rotated_atss.label_formats.records import ImageLabels, ReadOptions
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read label files, one per image, or all ``Task1_<class>.txt`` of a folder of detections.
+    """Read label files, one per image, or Task1 files of detections, one per class.
 
     Args:
         paths: The files.
@@ -56,8 +56,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
     Example:
         >>> import tempfile
         >>> from rotated_atss.label_formats.records import ObjectList
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.xml"))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("P1.png", Path("P1.xml"))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     [path.name for path in Path(folder).iterdir()]
         ['P1.txt']
     """
@@ -121,7 +122,7 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
 def _write_task1(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
     for name in classes:
         ids: list[str] = []
-        polygons, scores = [np.empty((0, 8))], [np.empty(0)]
+        polygons, scores = [np.empty((0, 8))], [np.empty(0)]  # concatenate fails without any array
         for image in images:
             rows = [row for row, object_class in enumerate(image.classes) if object_class == name]
             if rows and image.scores is not None:

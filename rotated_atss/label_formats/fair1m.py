@@ -43,8 +43,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("1.tif", Path("1.txt"), size=(20, 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("1.tif", Path("1.txt"), (20, 10))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     read([Path(folder, "1.xml")], ReadOptions())[0].size
         (20, 10)
     """

@@ -18,7 +18,10 @@ from rotated_atss.label_formats.json_values import check_score, parse_size
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
 
 LON_LAT_NOTE = ("GeoJSON file", " in longitude and latitude: placed by the georeference of the images")
-"""Key in :attr:`rotated_atss.label_formats.records.ReadOptions.notes`. Unlike other notes, it reports no loss."""
+"""Key of a note, see :func:`rotated_atss.label_formats.records.format_notes`.
+
+Unlike other notes, this note does not report that something was dropped or changed.
+"""
 _MAP_HINT = "use georeferenced images (--images), or convert the coordinates to pixels, x to the right and y down"
 
 
@@ -29,14 +32,19 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     properties. The collection can have the members ``image`` and ``size``, the file name and the size of the image.
     :func:`write` writes them.
 
-    A file with ``"coordinates": "pixels"`` or a ``size`` is in pixels; any other file with a ``crs`` is in map
-    coordinates. A file with none of these is in map coordinates if a corner of one of its polygons, taken as longitude
-    and latitude, lies in a georeferenced image, and in pixels otherwise. Files in map coordinates are read by
-    :mod:`rotated_atss.label_formats.vector`.
+    The first of these rules that applies decides whether the coordinates of a file are pixels or map coordinates:
+
+    1. A file with ``"coordinates": "pixels"`` or a ``size`` is in pixels.
+    2. A file with a ``crs`` is in map coordinates.
+    3. If the corners of the polygons can be longitudes and latitudes, and one of them lies in a georeferenced image,
+       the file is in map coordinates.
+    4. Any other file is in pixels.
+
+    Files in map coordinates are read by :mod:`rotated_atss.label_formats.vector`.
 
     Raises:
-        UserError: A file is not a FeatureCollection of polygons, has a CRS although no images are given, or has only
-            negative y; or a polygon does not have four corners.
+        UserError: A file is not a FeatureCollection of polygons, a file has a CRS but no images are given, all y
+            coordinates of a file are negative, or a polygon does not have four corners.
 
     Example:
         >>> import tempfile
@@ -65,8 +73,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.txt"), size=(20, 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     read([Path(folder, "P1.geojson")], ReadOptions())[0].size
         (20, 10)
     """
@@ -122,7 +131,7 @@ def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Pa
         return True
     if options.images is None:  # without images, no georeference could place map coordinates
         return False
-    points = np.array(list(_first_points(content["features"]))).reshape(-1, 2)
+    points = np.array(list(_first_corners(content["features"]))).reshape(-1, 2)
     if not len(points) or (np.abs(points) > (180, 90)).any():  # not degrees of longitude and latitude
         return False
     if not vector.touches_an_image(points, options.images):
@@ -131,14 +140,15 @@ def _has_map_coordinates(content: dict[str, Any], options: ReadOptions, path: Pa
     return True
 
 
-def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
-    """Yield a corner of each polygon and of each part of a multipolygon."""
+def _first_corners(features: Sequence[Any]) -> Iterator[list[float]]:
+    """Yield the first corner of each polygon and of each part of a multipolygon."""
     for feature in features:
         with suppress(TypeError, KeyError, IndexError):  # malformed features are reported when they are read
             kind, coordinates = feature["geometry"]["type"], feature["geometry"]["coordinates"]
             polygons_by_kind = {"Polygon": [coordinates], "MultiPolygon": coordinates}
             for polygon in polygons_by_kind.get(kind, []):
-                point = polygon[0][0]  # first point of the outer ring
+                outer_ring = polygon[0]
+                point = outer_ring[0]
                 if len(point) > 1 and all(map(is_finite_number, point[:2])):
                     yield point[:2]
 

@@ -18,15 +18,16 @@ RECTANGLE_TOLERANCE_PX = 0.01
 corner of the polygon's minimum-area rectangle."""
 
 HORIZONTAL_BOX_NOTE = ("object", " with a horizontal box only: angle set to 0")
-"""Key in :attr:`rotated_atss.label_formats.records.ReadOptions.notes` under which readers count horizontal boxes."""
+"""Key of the note that counts horizontal boxes, see :func:`rotated_atss.label_formats.records.format_notes`."""
 
 
 class FittedBoxes(NamedTuple):
     """Minimum-area rectangles of quadrilaterals.
 
     Attributes:
-        boxes: (N, 5) ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image; angle in (-pi, pi]. The first
-            corner of the box, ``(-w/2, -h/2)`` in its own frame, is the one nearest to the polygon's first corner.
+        boxes: (N, 5) ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image; angle in (-pi, pi]. Of the
+            four corners of the box, the first one, ``(-w/2, -h/2)`` in the frame of the box, is nearest to the
+            polygon's first corner.
         shifts: (N,) largest distance between a corner of the polygon and the nearest corner of its rectangle, pixels.
         is_counterclockwise: (N,) bool, whether the corners of the polygon are in counterclockwise order. The corners
             of the rectangle are always in clockwise order.
@@ -115,10 +116,10 @@ def polygons_to_boxes(polygons: np.ndarray) -> FittedBoxes:
     # the number of quarter turns by which the box is rotated. Its outline stays in place, as w and h are swapped if the
     # number is odd.
     quarter_turns = distances[:, 0].argmin(axis=1)
-    swap = quarter_turns % 2 == 1
+    swaps_sides = quarter_turns % 2 == 1
     angle = angle + quarter_turns * (math.pi / 2)
     angle = np.where(angle > math.pi, angle - 2 * math.pi, angle)
-    boxes = np.stack((cx, cy, np.where(swap, h, w), np.where(swap, w, h), angle), axis=1)
+    boxes = np.stack((cx, cy, np.where(swaps_sides, h, w), np.where(swaps_sides, w, h), angle), axis=1)
     x, y = polygon_corners[..., 0], polygon_corners[..., 1]
     # shoelace formula: negative if the corners are counterclockwise on the image, where y points down
     double_areas = (x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1)

@@ -32,7 +32,7 @@ def parse_size(width: Any, height: Any) -> tuple[int, int] | None:
         >>> parse_size(640, 480), parse_size(640, None), parse_size(0, 480), parse_size(640, 10**400)
         ((640, 480), None, None, None)
     """
-    # is_finite_number rejects integers beyond int64
+    # isinstance would accept true and false; is_finite_number rejects integers that do not fit into int64
     if all(type(side) is int and is_finite_number(side) and side > 0 for side in (width, height)):
         return width, height
     return None

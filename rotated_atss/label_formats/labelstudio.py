@@ -26,11 +26,13 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 FILE = "tasks.json"
 CONFIG_FILE = "labeling_config.xml"
 RECTANGLES, POLYGONS = "rectanglelabels", "polygonlabels"
-_CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}  # name of the control in the configuration, by type of region
-# An object is written as a rectangle if that moves no corner by more than this tolerance in pixels. Detections have a
-# larger tolerance, because rounding of their corners, such as in Task1 files, turns rectangles into near-rectangles.
+# Keys are the types of regions, values the names of the controls in the labeling configuration.
+_CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}
+# An object is written as a rectangle if no corner moves by more than the tolerance in x or y. Detections have a larger
+# tolerance, because their corners may have been rounded, for example in Task1 files, and then form no exact rectangle.
 _LABEL_TOLERANCE_PX, _DETECTION_TOLERANCE_PX = 1e-6, 0.05
-_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")  # Label Studio adds it to the names of uploaded files
+# Label Studio adds a prefix to the names of uploaded files: P1.png becomes, for example, 0a1b2c3d-P1.png.
+_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 _EXPORT_HINT = "export the project as JSON, not as JSON-MIN"
 
 
@@ -71,8 +73,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.txt"), size=(20, 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], ["ship"], Path(folder))
+        ...     write([image_without_objects], ["ship"], Path(folder))
         ...     read_json(Path(folder, "tasks.json"))
         [{'data': {'image': 'P1.png'}, 'annotations': [{'result': []}]}]
     """
@@ -92,11 +95,15 @@ def labeling_tasks(images: Sequence[ImageLabels], url_prefix: str = "") -> list[
     Example:
         >>> objects = ObjectList()
         >>> objects.add([9, 0, 9, 10, 3, 10, 3, 0], "ship", where="P1.txt", score=0.75)
-        >>> (task,) = labeling_tasks([objects.build("P1.png", Path("P1.txt"), (20, 10))])
-        >>> (region,) = task["predictions"][0]["result"]
-        >>> region["score"], {name: region["value"][name] for name in ("x", "y", "width", "height", "rotation")}
-        (0.75, {'x': 45.0, 'y': 0.0, 'width': 50.0, 'height': 60.0, 'rotation': 90.0})
+        >>> image = objects.build("P1.png", Path("P1.txt"), size=(20, 10))
+        >>> task = labeling_tasks([image])[0]
+        >>> region = task["predictions"][0]["result"][0]
+        >>> region["score"]
+        0.75
+        >>> region["value"]
+        {'x': 45.0, 'y': 0.0, 'width': 50.0, 'height': 60.0, 'rotation': 90.0, 'rectanglelabels': ['ship']}
     """
+    # Images without detections have no scores, so the images are detections if any image has scores.
     has_scores = any(image.scores is not None for image in images)
     tasks = []
     for image in images:
@@ -285,7 +292,7 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
 
 
 def _regions(image: ImageLabels) -> list[dict[str, Any]]:
-    """Return the objects of an image as regions, with coordinates in percent of its size."""
+    """Return the objects of an image as regions, with coordinates in percent of the image size."""
     assert image.size is not None
     percent_per_px = 100.0 / np.array(image.size, dtype=np.float64)  # (2,), for x and y
     boxes = polygons_to_boxes(image.polygons).boxes

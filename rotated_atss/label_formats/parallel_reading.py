@@ -74,12 +74,14 @@ def read_label_set_parallel(
     # Task1 files must be read together, too: each file contains the detections of one class in all images.
     has_task1 = any(path.name.startswith(TASK1_PREFIX) for path in paths)
     in_one_process = has_task1 or workers <= 1 or len(paths) <= _FILES_PER_JOB
-    if not in_one_process:  # otherwise read_label_set recognizes or checks the format
+    if not in_one_process:
         if format_name == AUTO:
             format_name = recognize_format(paths)
         else:
             check_format(paths, format_name)
-    if in_one_process or format_name in _FORMATS_READ_TOGETHER:
+        in_one_process = format_name in _FORMATS_READ_TOGETHER
+    if in_one_process:
+        # read_label_set recognizes the format if it is still AUTO
         images = None if folder is None else ImageFiles(folder)
         return read_label_set(source, format_name, images=images, classes=classes, fit_polygons=True)
     class_names = None if classes is None else tuple(classes)

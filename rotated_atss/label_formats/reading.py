@@ -20,7 +20,7 @@ _NOT_LABELS = (*NAMES_FILES, CONFIG_FILE)  # files that have the suffix of a lab
 
 
 def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
-    """List the label files of a folder. If the source is a file, it is the only one listed.
+    """List the label files of a folder. For a file, list only this file.
 
     Args:
         source: A file, a folder of label files, or a folder with the subfolder ``labels``, ``labelTxt`` or
@@ -67,17 +67,17 @@ def reject_other_formats(folder: str | Path, format_name: str) -> None:
         ...     _ = Path(folder, "P1.json").write_text('{"shapes": []}')
         ...     reject_other_formats(folder, "voc")
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: ...: no label files of voc (.xml), but P1.json is there (...)
+        rotated_atss.errors.UserError: ...: no label files of format voc (.xml), but P1.json was found (...)
     """
     suffixes = get_format(format_name).suffixes
     paths = _list_possible_labels(Path(folder))
     if paths and not any(path.suffix.lower() in suffixes for path in paths):
-        what = f"no label files of {format_name} ({', '.join(suffixes)}), but {paths[0].name} is there"
+        what = f"no label files of format {format_name} ({', '.join(suffixes)}), but {paths[0].name} was found"
         raise UserError(what, where=folder, hint="pass the format of these files, or auto")
 
 
 def reject_mixed_formats(folder: Path, format_name: str, text_path: Path) -> None:
-    """Raise an error if a folder of label files in a text format also contains JSON or XML labels of another format.
+    """Raise an error if a folder with labels in text files also contains JSON or XML labels of another format.
 
     Args:
         folder: The folder.
@@ -128,8 +128,8 @@ def read_label_set(
         source: A file or folder, as for :func:`list_label_paths`.
         format_name: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         images: Images, for formats that need their sizes or georeference.
-        classes: Class names in index order, for formats that store class indices without names. The names of
-            ``data.yaml`` or ``classes.txt`` are used instead if there is such a file.
+        classes: Class names in index order, for formats that store class indices without names. If there is a
+            ``data.yaml`` or ``classes.txt``, the names in this file are used instead.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
         class_column: For vector files in map coordinates: the attribute column with the class.
         class_name: For vector files in map coordinates: the class of all objects, instead of a column.

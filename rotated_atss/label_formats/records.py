@@ -34,12 +34,12 @@ class ImageLabels:
         name: File name of the image, or the image id if the format does not store file names.
         source: File that the objects were read from; for Task1 files, their folder.
         polygons: (N, 8) float64, corners in pixels, in the order of the file.
-        classes: N class names.
+        classes: Class name of each of the N objects.
         difficult: (N,) int64, 0, 1, or 2 (truncated by splitting).
         scores: (N,) float64 for detections; None for labels.
         size: Width and height of the image in pixels, or None if unknown.
         lines: (N,) int64, line number of each object in ``source``, counted from 1; 0 for formats without line numbers.
-            Empty if it is not given.
+            Empty if the record was made without line numbers.
         header: Header lines of a DOTA label file, such as ``gsd:0.5``.
         georeference: Georeference of the image, for formats in map coordinates; None if it is unknown or not needed.
     """
@@ -117,7 +117,7 @@ class ObjectList:
     Example:
         >>> objects = ObjectList()
         >>> objects.add([1, 2, 11, 2, 11, 8, 1, 8], "ship", where="P1.json")
-        >>> objects.build("P1.png", Path("P1.json"), (20, 10)).polygons.shape
+        >>> objects.build("P1.png", Path("P1.json"), size=(20, 10)).polygons.shape
         (1, 8)
     """
 

@@ -39,7 +39,7 @@ class LabelFormat:
         needs_size: Whether the size of every image must be known for writing.
         stores_file_names: Whether the format stores the file names of the images.
         rectangles_only: Whether the format can store only rectangles.
-        max_difficult: Largest difficult flag that the format can store.
+        max_difficult: Largest difficult flag that the format can store. Formats without a flag have 0.
         stores_scores: Whether the format can store scores.
     """
 

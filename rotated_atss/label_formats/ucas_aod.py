@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 def _read_file(path: Path) -> ImageLabels:
     objects = ObjectList()
-    for line_number, line in enumerate(read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+    for line_number, line in enumerate(read_bytes(path).removeprefix(BOM_UTF8).split(b"\n"), start=1):
         fields = split_fields(line, path, line_number)
         if not fields:
             continue
@@ -46,7 +47,7 @@ def _read_file(path: Path) -> ImageLabels:
         has_name = len(fields) == NUM_VALUES + 1
         if not has_name and len(fields) != NUM_VALUES:
             raise UserError(
-                f"a UCAS-AOD line has 13 or 14 fields, got {len(fields)}", where=where, hint=_LINE_FORMAT_HINT
+                f"a UCAS-AOD line must have 13 or 14 fields, got {len(fields)}", where=where, hint=_LINE_FORMAT_HINT
             )
         name = fields[0] if has_name else _CLASS_BY_FOLDER.get(path.parent.name.lower())
         if name is None:

@@ -30,7 +30,13 @@ _IMAGES_HINT = "give the folder of georeferenced images with --images"
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """An image whose georeference has a CRS on the earth: file, width and height in pixels, and georeference."""
+    """An image whose georeference has a CRS on the earth.
+
+    Attributes:
+        path: Image file.
+        size: Width and height in pixels.
+        georeference: Georeference of the image.
+    """
 
     path: Path
     size: tuple[int, int]
@@ -56,7 +62,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         options: ``images`` is needed; ``class_column`` and ``class_name`` give the classes.
 
     Returns:
-        One record per georeferenced image, even if it has no objects.
+        One record per georeferenced image, also for images without objects.
 
     Raises:
         UserError: A file cannot be read, no image is georeferenced, a polygon has no class, or it does not have four
@@ -76,7 +82,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         for layer in read_polygon_layers(path):
             options.notes.update(layer.notes)
             _add_layer(layer, images, objects, options)
-    # an image can have objects of several files; the first file is given as the source of all
+    # An image can have objects from several files, but a record has only one source: the first file.
     return [objects[image.path].build(image.path.name, paths[0], image.size) for image in images]
 
 
@@ -211,8 +217,8 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[str]:
     column = next((column_by_folded_name[key] for key in folded_candidates if key in column_by_folded_name), None)
     if column is None:
         what = "no column with the class" if options.class_column is None else f"no column {options.class_column}"
-        columns = ", ".join(layer.columns)
-        hint = f"name one with --class-column, or name one class for all with --class-name; columns: {columns}"
+        columns = ", ".join(layer.columns) or "none"
+        hint = f"give the column with --class-column, or one class for all with --class-name; columns: {columns}"
         raise UserError(what, where=layer.path, hint=hint)
     # QuPath's column "classification" contains dicts {"name": class name, ...}
     values = [value.get("name") if isinstance(value, dict) else value for value in layer.columns[column].tolist()]

@@ -31,10 +31,15 @@ HRSC_CLASSES = {
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read XML files, one per image: ``robndbox`` (radians, clockwise), ``bndbox`` (horizontal), SSDD or HRSC2016.
+    """Read XML files of Pascal VOC, roLabelImg, SSDD or HRSC2016, one per image.
 
-    SSDD's ``rotated_bndbox`` is read from its corners ``x1`` to ``y4``; its angle is not used. The image id is the name
-    of the XML file without suffix.
+    The box of an object in the first three formats is the first of these elements that it has:
+
+    - ``robndbox``: an oriented box, with its angle in radians, clockwise.
+    - ``rotated_bndbox`` of SSDD: read from the corners ``x1`` to ``y4``; the angle is not used.
+    - ``bndbox``: a horizontal box.
+
+    The image id is the name of the XML file without suffix.
 
     Raises:
         UserError: A file is not well formed, or an element is missing or not a number.
@@ -61,8 +66,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Example:
         >>> import tempfile
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.txt"), size=(20, 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], [], Path(folder))
+        ...     write([image_without_objects], [], Path(folder))
         ...     read([Path(folder, "P1.xml")], ReadOptions())[0].size
         (20, 10)
     """
@@ -97,8 +103,8 @@ def format_annotation(image: ImageLabels, shapes: Sequence[str]) -> bytes:
         shapes: The ``robndbox`` element of each object, as XML text.
 
     Example:
-        >>> image = ObjectList().build("P1.png", Path("P1.txt"), (20, 10))
-        >>> format_annotation(image, []).decode().splitlines()[1]
+        >>> image_without_objects = ObjectList().build("P1.png", Path("P1.txt"), size=(20, 10))
+        >>> format_annotation(image_without_objects, []).decode().splitlines()[1]
         '  <filename>P1.png</filename>'
     """
     lines = ["<annotation>", f"  {xml_tag('filename', image.name)}"]
@@ -120,9 +126,9 @@ def format_annotation(image: ImageLabels, shapes: Sequence[str]) -> bytes:
 
 def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
     root = read_xml(path)
-    objects = ObjectList()
     if root.tag == "HRSC_Image":
-        return _read_hrsc(root, path, objects)
+        return _read_hrsc(root, path)
+    objects = ObjectList()
     for element in root.find_all("object"):
         polygon = _polygon(element, options)
         objects.add(
@@ -133,7 +139,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
 
 
 def _polygon(element: XmlElement, options: ReadOptions) -> list[float]:
-    """Return the corners of an object in pixels, from whichever box element it has."""
+    """Return the corners of an object in pixels. The first box element that the object has is read."""
     rotated = element.find("robndbox")
     if rotated is not None:
         return _box_polygon([rotated.number(tag) for tag in ("cx", "cy", "w", "h", "angle")])
@@ -147,7 +153,8 @@ def _polygon(element: XmlElement, options: ReadOptions) -> list[float]:
     return horizontal_polygon(*(horizontal.number(tag) for tag in ("xmin", "ymin", "xmax", "ymax")))
 
 
-def _read_hrsc(root: XmlElement, path: Path, objects: ObjectList) -> ImageLabels:
+def _read_hrsc(root: XmlElement, path: Path) -> ImageLabels:
+    objects = ObjectList()
     container = root.find("HRSC_Objects")
     elements = [] if container is None else container.find_all("HRSC_Object")
     for element in elements:

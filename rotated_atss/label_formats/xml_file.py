@@ -58,7 +58,8 @@ class XmlElement:
     def child_text(self, tag: str, default: str = "") -> str:
         """Return the stripped text of the first child with a tag; ``default`` if there is no such child or no text."""
         child = self.find(tag)
-        return default if child is None else child.text.strip() or default
+        text = "" if child is None else child.text.strip()
+        return text or default
 
     def number(self, tag: str) -> float:
         """Return the text of the first child with a tag as a finite number.
@@ -141,8 +142,8 @@ def read_xml(path: Path) -> XmlElement:
     """
     parser = expat.ParserCreate()
     parser.buffer_text = True  # fewer calls of CharacterDataHandler
-    open_elements: list[XmlElement] = []
-    roots: list[XmlElement] = []
+    roots: list[XmlElement] = []  # one element after parsing, because expat rejects files with several roots
+    open_elements: list[XmlElement] = []  # the root and its descendants down to the current element
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         element = XmlElement(tag, attributes, path, parser.CurrentLineNumber)
@@ -150,15 +151,15 @@ def read_xml(path: Path) -> XmlElement:
         siblings.append(element)
         open_elements.append(element)
 
-    def refuse(*_: object) -> None:
-        what = "the file declares a document type or an entity, which is not read"
+    def reject_declaration(*_: object) -> None:
+        what = "declarations of document types and entities are not supported"
         raise UserError(what, where=f"{path}:{parser.CurrentLineNumber}", hint="remove the DOCTYPE")
 
     parser.StartElementHandler = start
     parser.EndElementHandler = lambda _: open_elements.pop()
     parser.CharacterDataHandler = lambda text: _append_text(open_elements[-1], text)
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = reject_declaration
+    parser.EntityDeclHandler = reject_declaration
     try:
         parser.Parse(read_bytes(path), True)
     except expat.ExpatError as error:

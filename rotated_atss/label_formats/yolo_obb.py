@@ -61,7 +61,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
         ...     Path(folder, "data.yaml").read_text().splitlines()[-1]
         '  0: "ship"'
     """
-    indices = {name: index for index, name in enumerate(classes)}
+    class_index = {name: index for index, name in enumerate(classes)}
     (folder / "labels").mkdir()
     for image in images:
         assert image.size is not None
@@ -71,26 +71,32 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
         lines = []
         for row, (name, polygon) in enumerate(zip(image.classes, normalized.tolist())):
             score = "" if image.scores is None else f" {float(image.scores[row])!r}"
-            lines.append(f"{indices[name]} {' '.join(map(repr, polygon))}{score}\n")
+            lines.append(f"{class_index[name]} {' '.join(map(repr, polygon))}{score}\n")
         write_bytes(folder / "labels" / f"{image.image_id}.txt", "".join(lines).encode())
-    name_lines = "".join(f"  {index}: {json.dumps(name, ensure_ascii=False)}\n" for name, index in indices.items())
+    name_lines = "".join(f"  {index}: {json.dumps(name, ensure_ascii=False)}\n" for name, index in class_index.items())
     write_bytes(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{name_lines}".encode())
 
 
 def clip_to_image(image: ImageLabels) -> np.ndarray:
-    """Return the polygons (N, 8) with every corner moved into the image, as YOLO requires.
+    """Return the polygons (N, 8) with their coordinates clipped to the image, as YOLO requires.
 
     Example:
         >>> objects = ObjectList()
         >>> objects.add([-1, 2, 11, 2, 11, 8, 1, 8], "ship", where="P1.txt")
-        >>> clip_to_image(objects.build("P1.png", Path("P1.txt"), (10, 20))).tolist()
+        >>> image = objects.build("P1.png", Path("P1.txt"), size=(10, 20))
+        >>> clip_to_image(image).tolist()
         [[0.0, 2.0, 10.0, 2.0, 10.0, 8.0, 1.0, 8.0]]
     """
     assert image.size is not None
-    return np.clip(image.polygons, 0.0, np.array(image.size * 4, dtype=np.float64))
+    return np.clip(image.polygons, 0.0, _size_per_corner(image.size))
 
 
-def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) -> ImageLabels:
+def _size_per_corner(size: tuple[int, int]) -> np.ndarray:
+    """Return width and height once for each of the four corners: an array (8,) to scale or clip polygons."""
+    return np.array(size * 4, dtype=np.float64)
+
+
+def _read_file(path: Path, class_names: Sequence[str] | None, options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
     size = options.size_of(path.stem)
     for line_number, line in enumerate(read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
@@ -99,7 +105,7 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
             continue
         where = f"{path}:{line_number}"
         if len(fields) not in (9, 10):
-            what = f"a YOLO-OBB line has 9 or 10 fields, got {len(fields)}{_guess_other_yolo(len(fields))}"
+            what = f"a YOLO-OBB line must have 9 or 10 fields, got {len(fields)}{_guess_other_yolo(len(fields))}"
             raise UserError(what, where=where, hint=_LINE_FORMAT_HINT)
         values = [parse_finite(field, path, line_number) for field in fields[1:]]
         if max(map(abs, values[:8])) > _MAX_COORDINATE:
@@ -112,7 +118,7 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
         # Without rounding, a corner at 23.3 could become 23.299999999999997. + 0.0 turns -0.0 into 0.0.
         polygon = (np.round(pixels, 6) + 0.0).tolist()
         score = values[8] if len(values) == 9 else None
-        objects.add(polygon, _class_name(fields[0], names, where), where=where, score=score, line=line_number)
+        objects.add(polygon, _class_name(fields[0], class_names, where), where=where, score=score, line=line_number)
     return objects.build(path.stem, path, size)
 
 
@@ -126,14 +132,13 @@ def _guess_other_yolo(num_fields: int) -> str:
     return ""
 
 
-def _class_name(field: str, names: Sequence[str] | None, where: str) -> str:
+def _class_name(field: str, class_names: Sequence[str] | None, where: str) -> str:
     if not (field.isascii() and field.isdigit()):
         raise UserError(f"the class must be a number, got {quote(field)}", where=where, hint=_LINE_FORMAT_HINT)
-    if names is None:
+    if class_names is None:
         hint = "put data.yaml or classes.txt into the folder of the labels, or pass the names with --classes"
         raise UserError(f"the name of class {field} is not known", where=where, hint=hint)
-    if int(field) >= len(names):
-        raise UserError(
-            f"class {field} is not one of {count_of(len(names), 'class')}", where=where, hint="check the class list"
-        )
-    return names[int(field)]
+    if int(field) >= len(class_names):
+        what = f"class index {field} is out of range for {count_of(len(class_names), 'class')}"
+        raise UserError(what, where=where, hint="check the class list")
+    return class_names[int(field)]

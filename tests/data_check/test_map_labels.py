@@ -104,7 +104,7 @@ def test_the_command(images, tmp_path, capsys):
     assert "2 objects of 1 class; 0 errors" in capsys.readouterr().out
     assert (tmp_path / "clean" / "labelTxt" / "P1.txt").read_text().count("roof") == 2
     assert main(words) == 1
-    assert "name one with --class-column" in capsys.readouterr().out
+    assert "give the column with --class-column" in capsys.readouterr().out
 
 
 def test_a_link_to_a_missing_image_is_a_problem(images, tmp_path):

@@ -116,10 +116,10 @@ def test_mixed_formats(fails, files, match):
 @pytest.mark.parametrize(
     "files, match",
     [
-        ({"P1.txt": "0 0.1 0.2 0.3\n", "P2.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line has 9 or 10 fields, got 4"),
+        ({"P1.txt": "0 0.1 0.2 0.3\n", "P2.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line must have .* got 4"),
         ({"P1.txt": "1 2 3\n", "P2.txt": DOTA_LINE}, r"P1.txt:1: a label line must have 9 or 10 fields, got 3"),
-        ({"P1.txt": "0 0.1\n", "P2.txt": "", "P3.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line has .* got 2"),
-        ({"P1.txt": YOLO_LINE, "P2.txt": "0 0.1\n"}, r"P2.txt:1: a YOLO-OBB line has .* got 2"),
+        ({"P1.txt": "0 0.1\n", "P2.txt": "", "P3.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line must have .* got 2"),
+        ({"P1.txt": YOLO_LINE, "P2.txt": "0 0.1\n"}, r"P2.txt:1: a YOLO-OBB line must have .* got 2"),
         ({"P1.txt": "hello\n", "P2.xml": VOC}, r"P1.txt:1: a label line must have 9 or 10 fields, got 1"),
         ({"P1.txt": "0 0.1\n", "P2.txt": ""}, r"P1.txt:1: a label line must have 9 or 10 fields, got 2"),
     ],
@@ -191,7 +191,7 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
     [
         ({"P1.xml": VOC}, r"P1.xml:2: <bndbox> has no <ymin>"),
         ({"P1.xml": "<annotation>\n<object>\n"}, r"P1.xml:3: not well-formed XML"),
-        ({"P1.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, r"P1.xml:1: the file declares a document type"),
+        ({"P1.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, r"P1.xml:1: declarations of document types"),
         ({"P1.xml": "<html/>"}, r"P1.xml: not a label file of a known format"),
         ({"P1.json": "{"}, r"P1.json:1: not valid JSON"),
         (
@@ -226,7 +226,7 @@ def test_other_formats_of_yolo(fails, fields, kind):
 
 
 def test_format_of_which_the_folder_has_no_files(fails):
-    match = r"in: no label files of voc \(.xml\), but P1.txt is there \(pass the format of these files, or auto\)"
+    match = r"in: no label files of format voc \(.xml\), but P1.txt was found \(pass the format of these files"
     fails({"P1.txt": DOTA_LINE}, match, source_format="voc")
 
 

@@ -136,7 +136,7 @@ def test_ucas_aod_with_the_class_in_the_line_or_in_the_folder(tmp_path):
     with pytest.raises(UserError, match=message):
         labels_of(tmp_path / "labelTxt")
     (tmp_path / "labelTxt" / "P0001.txt").write_text("car 1 2 3\n")
-    with pytest.raises(UserError, match=r"P0001.txt:1: a UCAS-AOD line has 13 or 14 fields, got 4"):
+    with pytest.raises(UserError, match=r"P0001.txt:1: a UCAS-AOD line must have 13 or 14 fields, got 4"):
         labels_of(tmp_path / "labelTxt", "ucas-aod")
 
 

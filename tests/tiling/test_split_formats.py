@@ -107,7 +107,7 @@ def test_malformed_first_file_is_reported_in_the_format_of_the_others(tmp_path, 
     convert_labels(labels, tmp_path / "yolo", "yolo-obb", images=images)
     (tmp_path / "yolo" / "labels" / "P0.txt").write_text("0 0.1 0.2 0.3\n")
     for folder in ("yolo", "yolo/labels"):
-        with pytest.raises(UserError, match=r"P0.txt:1: a YOLO-OBB line has 9 or 10 fields, got 4 "):
+        with pytest.raises(UserError, match=r"P0.txt:1: a YOLO-OBB line must have 9 or 10 fields, got 4 "):
             split(images, tmp_path / folder, tmp_path / "out")
     (labels / "P0.txt").write_text("hello\n")
     with pytest.raises(UserError, match=r"P0.txt:1: a label line must have 9 or 10 fields, got 1 "):
@@ -133,7 +133,7 @@ def test_recognition_stops_at_the_first_file_of_a_known_format(tmp_path, monkeyp
 def test_a_format_that_the_folder_does_not_hold(tmp_path, folders, split, name):
     images, labels = folders
     convert_labels(labels, tmp_path / "labelme", "labelme", images=images)
-    with pytest.raises(UserError, match=rf"labelme: no label files of {name} \(.*\), but P1.json is there"):
+    with pytest.raises(UserError, match=rf"labelme: no label files of format {name} \(.*\), but P1.json was found"):
         split(images, tmp_path / "labelme", tmp_path / "out", label_format=name)
 
 
