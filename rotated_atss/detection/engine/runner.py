@@ -1,6 +1,6 @@
-"""Training and testing of a config, for the command line, ``tools/`` and Python programs.
+"""Train and test a config, for the command line, ``tools/`` and Python programs.
 
-The steps of a training are in :mod:`rotated_atss.detection.engine.training`, those of a test in
+The steps of a training run are in :mod:`rotated_atss.detection.engine.training`, and the steps of a test run are in
 :mod:`rotated_atss.detection.engine.testing`.
 """
 
@@ -27,13 +27,17 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         options: Options of the run.
 
     Returns:
-        The folder of checkpoints and logs.
+        The work folder, which contains the checkpoints and logs.
 
     Raises:
-        UserError: The config, data, weights or device is invalid, the work folder contains checkpoints of an earlier
-            training and the options contain neither ``resume`` nor ``overwrite``, another training runs in the work
-            folder, or the disk is full.
-        TerminatedError: SIGTERM or SIGUSR1 ended the training; a checkpoint is written.
+        UserError: One of these is the case:
+
+            - The config, data, weights or device is invalid.
+            - The work folder contains checkpoints of an earlier training run, and the options contain neither
+              ``resume`` nor ``overwrite``.
+            - Another training run uses the work folder.
+            - The disk is full.
+        TerminatedError: SIGTERM or SIGUSR1 ended the training run. Its message names the checkpoint, if there is one.
 
     Example::
 
@@ -50,8 +54,8 @@ def run_training(config: str | Path, options: TrainOptions | None = None) -> dic
         options: Options of the run.
 
     Returns:
-        What ``rotated-atss train`` prints as its last line
-        (:func:`rotated_atss.detection.engine.run_result.record_training`).
+        The dict that ``rotated-atss train`` prints as its last line. Its keys are documented at
+        :func:`rotated_atss.detection.engine.run_result.record_training`.
 
     Example::
 
@@ -67,9 +71,9 @@ def test(
     checkpoint: str | Path,
     options: TestOptions | None = None,  # noqa: PT028  (no pytest function)
 ) -> dict[str, float]:
-    """Detect on the images of a config, write the detections, and evaluate them where labels exist.
+    """Detect objects in the test images of a config, write the detections, and evaluate them if labels exist.
 
-    Detections of a DOTA config are merged from tiles to full images.
+    If the config tests on DOTA tiles, the detections on tiles are merged into full images.
 
     Args:
         config: Path or name; None for the config recorded in the checkpoint.
@@ -77,17 +81,17 @@ def test(
         options: Options of the run.
 
     Returns:
-        The metrics; empty without labels.
+        The metrics by name; an empty dict if there are no labels.
 
     Raises:
-        UserError: Config, checkpoint, data, device or an output path is invalid, or config and checkpoint contradict
-            each other.
+        UserError: The config, checkpoint, data, device or an output path is invalid, or the config and the checkpoint
+            contradict each other.
 
     Example::
 
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
-    metrics, _ = _run_test(config, checkpoint, options or TestOptions())
+    metrics, _ = _test_on_device(config, checkpoint, options or TestOptions())
     return metrics
 
 
@@ -100,20 +104,20 @@ def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOpt
         options: Options of the run.
 
     Returns:
-        What ``rotated-atss test`` prints as its last line
-        (:func:`rotated_atss.detection.engine.run_result.record_test`).
+        The dict that ``rotated-atss test`` prints as its last line. Its keys are documented at
+        :func:`rotated_atss.detection.engine.run_result.record_test`.
 
     Example::
 
         run_test(None, "epoch_12.pth")["metrics"]
     """
-    _, result = _run_test(config, checkpoint, options or TestOptions())
+    _, result = _test_on_device(config, checkpoint, options or TestOptions())
     return result
 
 
-def _run_test(
+def _test_on_device(
     config: str | Path | None, checkpoint: str | Path, options: TestOptions
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return the metrics and the result of a test."""
+    """Test on the device of the options, and return the metrics and the result for the last line."""
     with use_device(options.device, options.launcher), configure_console(options.quiet):
         return detect_and_evaluate(config, checkpoint, options)

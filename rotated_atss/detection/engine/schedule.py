@@ -1,4 +1,4 @@
-"""Set the length of a training, and adapt its learning-rate schedules to that length."""
+"""Set the length of a training run, and adapt the learning-rate schedules to this length."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from mmengine.config import Config
 
 from rotated_atss.errors import UserError
 
-MAX_WARM_UP_SHARE = 1 / 3  # largest share of a training that a warm-up may take
-SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training that a shortened warm-up takes
+MAX_WARM_UP_SHARE = 1 / 3  # a warm-up that takes a larger share of the training run is shortened
+SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training run that a shortened warm-up takes
 LR_KEY = "optim_wrapper.optimizer.lr"
-_LENGTH_KEYS = ("end", "total_steps", "T_max")  # arguments of schedules that can contain the length of the training
+_LENGTH_KEYS = ("end", "total_steps", "T_max")  # scheduler arguments whose value can be the length of the training run
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
-    """Set the number of epochs of a config, in place; milestones keep their relative position in the training.
+    """Set the number of epochs of a config, in place; milestones keep their relative position in the training run.
 
-    A config that counts iterations is changed to count epochs: it saves a checkpoint and, if it has validation data,
-    validates after each epoch.
+    A config that counts iterations is changed to count epochs. It then saves a checkpoint after each epoch, and also
+    validates after each epoch if it has validation data.
 
     Args:
         cfg: A config.
@@ -38,24 +38,25 @@ def set_epochs(cfg: Config, epochs: int) -> None:
     if epochs < 1:
         raise UserError(f"the number of epochs must be at least 1, got {epochs}", where="--epochs")
     old_length = cfg.train_cfg.get("max_epochs")
-    if old_length is None:  # a config that counts iterations: old_length and milestones are numbers of iterations
+    if old_length is None:
+        # The config counts iterations, so its old length and its milestones are both in iterations.
         old_length = _convert_to_epochs(cfg)
     cfg.train_cfg.max_epochs = epochs
     for scheduler in _schedulers(cfg):
         if not scheduler.get("by_epoch", True):
             continue
         if scheduler.get("milestones"):
-            # within the training: after the first epoch at the earliest, before the last one at the latest
+            # The learning rate decays after the first epoch at the earliest, and before the last epoch at the latest.
             rounded = [round(milestone * epochs / old_length) for milestone in scheduler.milestones]
-            scaled = {min(max(milestone, 1), epochs - 1) for milestone in rounded}
-            scheduler["milestones"] = sorted(scaled - {0})  # a training of one epoch has no milestone
+            limited = {min(max(milestone, 1), epochs - 1) for milestone in rounded}
+            scheduler["milestones"] = sorted(limited - {0})  # 0 is left only by a run of one epoch, which never decays
         for key in _LENGTH_KEYS:
             if scheduler.get(key) == old_length:
                 scheduler[key] = epochs
 
 
 def _convert_to_epochs(cfg: Config) -> int:
-    """Change a config that counts iterations to count epochs, in place; return the previous number of iterations."""
+    """Change a config from counting iterations to counting epochs, in place; return its number of iterations."""
     length: int = cfg.train_cfg.max_iters
     cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1)  # set_epochs replaces the 1
     sampler = cfg.train_dataloader.get("sampler")
@@ -65,7 +66,7 @@ def _convert_to_epochs(cfg: Config) -> int:
         has_full_length = length in [scheduler.get(key) for key in _LENGTH_KEYS]
         if scheduler.get("milestones"):
             scheduler.update(by_epoch=True)
-        elif has_full_length:  # still stepped at each iteration; only its length is given in epochs
+        elif has_full_length:  # convert_to_iter_based: MMEngine still steps the scheduler at each iteration
             scheduler.update(by_epoch=True, convert_to_iter_based=True)
     cfg.merge_from_dict({
         "default_hooks.checkpoint.by_epoch": True,
@@ -76,31 +77,33 @@ def _convert_to_epochs(cfg: Config) -> int:
 
 
 def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> list[str]:
-    """Shorten a warm-up of the learning rate that would take more than a third of the training, in place.
+    """Shorten, in place, each learning-rate warm-up that would take more than a third of the training run.
 
     Args:
-        schedulers: The schedules of a config.
-        iterations: Length of the training.
+        schedulers: The schedulers of a config.
+        iterations: Length of the training run.
 
     Returns:
-        One line per change.
+        One line per shortened warm-up, for the log.
 
     Example:
         >>> schedulers = [dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500)]
         >>> shorten_warm_up(schedulers, 60)
-        ['LinearLR: warm-up of 6 iterations instead of 500, for a training of 60']
+        ['LinearLR: warm-up of 6 iterations instead of 500, because the training run has only 60']
         >>> shorten_warm_up(schedulers, 90_000)
         []
     """
     lines = []
     for scheduler in schedulers:
         end = scheduler.get("end")
-        is_warm_up = scheduler.get("type") in ("LinearLR", "ConstantLR") and not scheduler.get("by_epoch", True)
-        if not is_warm_up or scheduler.get("begin", 0) != 0 or end is None or end <= iterations * MAX_WARM_UP_SHARE:
+        has_warm_up_type = scheduler.get("type") in ("LinearLR", "ConstantLR")
+        counts_iterations = not scheduler.get("by_epoch", True)
+        is_warm_up = has_warm_up_type and counts_iterations and scheduler.get("begin", 0) == 0
+        if not is_warm_up or end is None or end <= iterations * MAX_WARM_UP_SHARE:
             continue
         scheduler["end"] = max(1, round(iterations * SHORTENED_WARM_UP_SHARE))
         change = f"warm-up of {scheduler['end']} iterations instead of {end}"
-        lines.append(f"{scheduler['type']}: {change}, for a training of {iterations}")
+        lines.append(f"{scheduler['type']}: {change}, because the training run has only {iterations}")
     return lines
 
 
@@ -108,7 +111,7 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
     """Change a config, in place, to train for a few iterations.
 
     Each iteration is logged, validation is skipped, and one checkpoint is saved at the end. The schedules keep their
-    length, so the learning rates are those of the first iterations of a full training.
+    length, so the learning rates are the same as in the first iterations of a full training run.
 
     Raises:
         UserError: ``iterations`` is less than 1.
@@ -132,21 +135,23 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
         "log_processor.window_size": 1,
     })  # fmt: skip
     for scheduler in _schedulers(cfg):
-        if scheduler.get("total_steps", iterations) < iterations:  # a one-cycle schedule raises an error after its end
+        # A one-cycle scheduler raises an error when it is stepped after its end, so it must cover the whole run.
+        if scheduler.get("total_steps", iterations) < iterations:
             scheduler["total_steps"] = iterations
 
 
 def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
-    """Adapt one-cycle and cosine schedules, in place, to the length of the training.
+    """Adapt one-cycle and cosine schedules, in place, to the length of the training run.
 
-    ``--cfg-options`` may have changed the length of the training but not that of the schedules.
+    This is needed if ``--cfg-options`` has changed the length of the run, but not the length of the schedules. If the
+    user has set any key of ``param_scheduler``, the schedules are left as they are.
 
     Args:
         cfg: A config.
         user_keys: Dotted keys that the user has set.
 
     Raises:
-        UserError: A schedule that the user has changed ends before the training.
+        UserError: The user has set a key of ``param_scheduler``, and a schedule ends before the training run.
 
     Example:
         >>> schedule = dict(type="CosineAnnealingLR", T_max=12, by_epoch=True)

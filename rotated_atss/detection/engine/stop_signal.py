@@ -1,4 +1,4 @@
-"""Hook that writes a checkpoint when a signal ends the training."""
+"""Write a checkpoint when a signal ends a training run."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ from rotated_atss.detection.engine.resume import INTERRUPTED_CHECKPOINT, LAST_CH
 from rotated_atss.io.files import atomic_write
 from rotated_atss.io.signals import StopRequest, TerminatedError, defer_signals
 
-VALIDATION_DUE = "validation_due"  # key of a checkpoint's meta: the validation at its iteration was interrupted
+VALIDATION_DUE = "validation_due"  # key in a checkpoint's meta, set if the signal interrupted a validation
 
-# Time in seconds that a training of several processes has to write its checkpoint after a signal; a process that takes
-# longer ends without a checkpoint. A launcher also sends SIGTERM when one process has died. The other processes then
-# wait for the dead one in a collective operation, and torchrun kills them after 30 s; these times are shorter, so that
-# each process ends by itself with a message. The time on the CPU is longer because iterations take longer there.
+# Seconds that the processes of a distributed training run have after a signal to write the checkpoint. A process that
+# takes longer ends without a checkpoint. A launcher also sends SIGTERM when one process has died. The other processes
+# then wait for the dead process in a collective operation, and torchrun kills them after 30 s. The limits below are
+# shorter than that, so that each process ends by itself with a message. The limit on the CPU is longer than on CUDA
+# because iterations take longer.
 GRACE_S = {"cuda": 10.0, "cpu": 25.0}
 
 
 @contextmanager
 def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
-    """If SIGTERM or SIGUSR1 arrives, write a checkpoint and end the training that runs in this block.
+    """If SIGTERM or SIGUSR1 arrives, write a checkpoint and end the training run in this block.
 
     Args:
-        runner: The runner, before its training.
+        runner: The runner, before it trains.
 
     Raises:
-        TerminatedError: A signal arrived and the checkpoint is written.
+        TerminatedError: A signal has arrived. The message names the checkpoint, if one was written.
     """
     grace_s = None if get_world_size() == 1 else GRACE_S["cuda" if torch.cuda.is_available() else "cpu"]
     with defer_signals(grace_s=grace_s) as stop:
@@ -47,8 +48,9 @@ def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
         try:
             yield
         except (RuntimeError, OSError, EOFError) as error:
-            # A signal to the process group also ends data loader processes. The training then reports a dead worker,
-            # or a lost connection to one (OSError, EOFError). One of several processes cannot write a checkpoint alone.
+            # A signal to the process group also ends data loader workers. The data loader then raises a RuntimeError
+            # for the dead worker, or an OSError or EOFError for the lost connection to it. In a distributed run, one
+            # process cannot write a checkpoint alone, because _save_and_end waits for all processes.
             has_lost_worker = is_dead_worker(error) or not isinstance(error, RuntimeError)
             if stop.signal is None or not has_lost_worker or get_world_size() > 1:
                 raise
@@ -56,64 +58,66 @@ def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
 
 
 class StopSignalHook(Hook):
-    """Write a checkpoint and end the training after the iteration in which a signal arrives.
+    """Write a checkpoint and end the training run after the iteration in which a signal arrives.
 
     The checkpoint is ``interrupted.pth`` in the work folder. If the signal arrives during a validation, the resumed
-    training repeats the validation.
+    run repeats this validation.
 
     Args:
         stop: Request to stop; its ``signal`` is the signal that has arrived, or None.
     """
 
-    priority = "LOWEST"  # after the hooks of schedules and regular checkpoints
+    priority = "LOWEST"  # runs after the hooks that step the schedulers and save regular checkpoints
 
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
         self._in_iteration = self._in_validation = False
 
     def before_train(self, runner: Runner) -> None:
-        """Repeat a validation that was interrupted."""
+        """Repeat the validation that was interrupted, if the run was resumed from such a checkpoint."""
         meta = getattr(runner, "resumed_meta", None) or {}
         if meta.get(VALIDATION_DUE) and runner.val_loop is not None:
             runner.val_loop.run()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Mark that weights and counters are about to change."""
+        """Record that an iteration is in progress, which changes the weights and counters one after the other."""
         self._in_iteration = True
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write the checkpoint if a signal has arrived in any process.
 
         Raises:
-            TerminatedError: The checkpoint is written.
+            TerminatedError: A signal has arrived, and the checkpoint was written.
         """
         self._in_iteration = False
-        (is_stopped,) = in_any_process(self._stop.signal is not None)
-        # With gradient accumulation, stop only after a step of the optimizer: gradients are not saved. Several
-        # optimizers have no common steps (OptimWrapperDict inherits should_update, but it fails).
+        (is_stop_requested,) = in_any_process(self._stop.signal is not None)
+        # With gradient accumulation, stop only after a step of the optimizer, because accumulated gradients are not
+        # saved. This rule cannot be applied to several optimizers: they have no common steps, and the method
+        # should_update that OptimWrapperDict inherits raises an error.
         optim_wrapper = runner.optim_wrapper
-        has_stepped = isinstance(optim_wrapper, OptimWrapperDict) or optim_wrapper.should_update()
-        if is_stopped and has_stepped:
-            # The loop counts this iteration only after its hooks.
+        can_stop = isinstance(optim_wrapper, OptimWrapperDict) or optim_wrapper.should_update()
+        if is_stop_requested and can_stop:
+            # The loop increases runner.iter only after the hooks of the iteration.
             self._save_and_end(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
     def before_val(self, runner: Runner) -> None:
-        """Mark that a validation begins."""
+        """Record that a validation is in progress."""
         self._in_validation = True
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Write the checkpoint during a validation, in a training of one process.
+        """If this is the only process and a signal has arrived, write the checkpoint during the validation.
 
-        Several processes write it after the next training iteration, where they decide together.
+        The processes of a distributed run finish the validation. They write the checkpoint after the next training
+        iteration, where they exchange whether a signal has arrived in any of them.
 
         Raises:
-            TerminatedError: The checkpoint is written.
+            TerminatedError: A signal has arrived, and the checkpoint was written.
         """
         if self._stop.signal is not None and get_world_size() == 1:
             self.stop_between_iterations(runner)
 
     def after_val(self, runner: Runner) -> None:
-        """Mark that the validation is complete."""
+        """Record that the validation is complete."""
         self._in_validation = False
 
     def stop_between_iterations(self, runner: Runner) -> None:
@@ -122,7 +126,7 @@ class StopSignalHook(Hook):
         Raises:
             TerminatedError: Always.
         """
-        if self._in_iteration:  # weights and counters may not match
+        if self._in_iteration:  # the weights may have been updated, but not yet the counters
             raise self._terminated_error("no checkpoint is written")
         meta = dict(epoch=runner.epoch, iter=runner.iter)
         self._save_and_end(runner, {**meta, VALIDATION_DUE: True} if self._in_validation else meta)
@@ -133,9 +137,9 @@ class StopSignalHook(Hook):
         path = Path(runner.work_dir, INTERRUPTED_CHECKPOINT)
         if is_main_process():
             atomic_write(path.with_name(LAST_CHECKPOINT_FILE), os.fsencode(path))
-        barrier()  # when the first process ends, a launcher may end the others
+        barrier()  # all processes must have written, because a launcher may end the others when the first process ends
         raise self._terminated_error(f"{path} is written at iteration {meta['iter']}, continue with --resume")
 
     def _terminated_error(self, note: str) -> TerminatedError:
-        # Without a signal of its own, this process stops because of a signal to another process.
+        # If this process received no signal, it stops because another process did. SIGTERM is then only an assumption.
         return TerminatedError(self._stop.signal or signal.SIGTERM, note)

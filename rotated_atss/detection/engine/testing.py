@@ -1,4 +1,4 @@
-"""Run the steps of a test."""
+"""Run the steps of a test run: prepare the config, build the runner, load the weights, detect and evaluate."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ def detect_and_evaluate(
     Args:
         config: Path or name; None for the config recorded in the checkpoint.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
-        options: Options of the run. The caller has already applied ``device`` and ``quiet``.
+        options: Options of the run. The caller must already have applied ``device`` and ``quiet``.
 
     Returns:
-        The metrics, and the result as plain values
-        (:func:`rotated_atss.detection.engine.run_result.record_test`).
+        The metrics by name, and the result of the run as the plain values of
+        :func:`rotated_atss.detection.engine.run_result.record_test`.
 
     Raises:
         UserError: As :func:`rotated_atss.detection.engine.runner.test`.
     """
     given_config = None if config is None else load_config(config, options.cfg_options)
-    if given_config is not None:  # only to report errors in the options before the checkpoint is read
+    if given_config is not None:
+        # The result is not used: this call reports errors in the options before the checkpoint, a large file, is read.
         prepare_test(given_config, options, checkpoint)
     content = read_checkpoint(checkpoint)
     info = read_info(content.get("meta"), checkpoint)
@@ -57,17 +58,17 @@ def detect_and_evaluate(
         runner = build_runner(cfg)
         load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
         runner.register_hook(HeaderHook(checkpoint))
-        result_hook = ResultHook()  # measures the time
+        result_hook = ResultHook()  # not registered: it only measures the time from here
         with strip_worker_traceback():
             metrics = runner.test()
         return metrics, record_test(runner, result_hook, metrics, checkpoint)
 
 
 def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Path) -> None:
-    """Put the classes of the config, in place, in the order of the checkpoint.
+    """Reorder the classes of the config, in place, to the order of the checkpoint.
 
-    Spellings of the same class may differ in case and hyphens, as for DIOR-R in checkpoints of mmrotate. The config
-    keeps its spelling.
+    The same class may be spelled with different case and hyphens in both, for example in mmrotate's checkpoints for
+    DIOR-R. The config keeps its own spelling.
 
     Raises:
         UserError: The checkpoint was trained on other classes.

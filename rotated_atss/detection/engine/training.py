@@ -1,4 +1,4 @@
-"""Run the steps of a training."""
+"""Run the steps of a training run: load the config, check data and weights, build the runner, train."""
 
 from __future__ import annotations
 
@@ -50,16 +50,17 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
 
     Args:
         config: Path or name.
-        options: Options of the run. The caller has already applied ``device`` and ``quiet``.
+        options: Options of the run. The caller must already have applied ``device`` and ``quiet``.
 
     Returns:
-        The result as plain values (:func:`rotated_atss.detection.engine.run_result.record_training`).
+        The result of the run as the plain values of
+        :func:`rotated_atss.detection.engine.run_result.record_training`.
 
     Raises:
         UserError: As :func:`rotated_atss.detection.engine.runner.train`.
         TerminatedError: As :func:`rotated_atss.detection.engine.runner.train`.
     """
-    if options.deterministic:  # keep the number of threads, because sums round differently with another number
+    if options.deterministic:  # sums are rounded differently if the number of threads changes during the run
         stop_following_cpu_load()
     cfg = _load_training_config(config, options)
     missing_data = missing_validation_data(cfg)
@@ -85,7 +86,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
                 runner.logger.warning(f"{resume_from}: {seed_warning}")
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
-            runner._resume = False  # MMEngine would read last_checkpoint, which may be empty or name another folder
+            runner._resume = False  # MMEngine would read the file last_checkpoint, which may be empty or out of date
         if missing_data is not None:
             missing_type = "file" if missing_data.suffix == ".json" else "folder"
             runner.logger.warning(f"{missing_data}: no such {missing_type}, training without validation")
@@ -103,9 +104,12 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
 
 
 def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
-    """Load a config and apply the options. The name of a published model in ``init_from`` is replaced by its file."""
+    """Load a config and apply the options.
+
+    If ``init_from`` is the name of a published model, the model's weight file takes its place.
+    """
     cfg = load_config(config, options.config_changes)
-    if options.init_from is not None and not options.resume:  # prepare_train rejects both together
+    if options.init_from is not None and not options.resume:  # prepare_train reports an error if both are given
         path, is_backbone = find_start_weights(options.init_from)
         options = replace(options, init_from=None if is_backbone else path)
         if is_backbone:
@@ -115,18 +119,18 @@ def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
 
 
 def _read_start_weights(cfg: Config) -> None:
-    """Read the weights that the training starts from, so that errors are reported before anything is written.
+    """Read the weights that the training run starts from, so that errors are reported before anything is written.
 
-    The result is not used: MMEngine reads the files again.
+    The weights are not kept, because MMEngine reads the files again.
     """
-    is_url = "://" in (cfg.get("load_from") or "")  # MMEngine downloads it later
-    if cfg.get("load_from") and not is_url:
-        read_checkpoint(cfg.load_from)
+    path_or_url = cfg.get("load_from")
+    if path_or_url and "://" not in path_or_url:  # weights at a URL are downloaded later, by MMEngine
+        read_checkpoint(path_or_url)
     fetch_backbone_weights(cfg)
 
 
 def _prepare_resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> bool:
-    """Check that a training can resume from a checkpoint; return False if the training is already finished."""
+    """Check that training can resume from a checkpoint; return False if the checkpoint is of a finished run."""
     check_resumable(unwrap_model(runner.model), content, checkpoint, config_classes(cfg, "train_dataloader"))
     finished = describe_finished_training(content, cfg)
     if finished is not None:
@@ -137,7 +141,7 @@ def _prepare_resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str
 
 
 def _check_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: TrainOptions) -> None:
-    """Warn of model parts with incomplete pretrained weights, and register the hook that checks ``load_from``."""
+    """Warn about model parts with incomplete pretrained weights, and register the hook that checks ``load_from``."""
     for line in check_pretrained_parts(unwrap_model(runner.model)):
         runner.logger.warning(line)
     if cfg.get("load_from"):
@@ -146,15 +150,15 @@ def _check_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: T
 
 
 def _log_scaled_lr(runner: AtomicCheckpointRunner, cfg: Config) -> None:
-    """Log the scaled learning rate if ``auto_scale_lr`` changes it for the batch size of all processes."""
+    """Log the learning rate if ``auto_scale_lr`` scales it, because the total batch size is not its base batch size."""
     auto_scale_lr = cfg.get("auto_scale_lr") or {}
-    batch_size = cfg.train_dataloader.batch_size * get_world_size()
+    total_batch_size = cfg.train_dataloader.batch_size * get_world_size()
     base_batch_size = auto_scale_lr.get("base_batch_size")
-    if auto_scale_lr.get("enable") and base_batch_size and batch_size != base_batch_size:
+    if auto_scale_lr.get("enable") and base_batch_size and total_batch_size != base_batch_size:
         lr = cfg.optim_wrapper.optimizer.lr
         runner.logger.info(
-            f"batch of {batch_size} images instead of {base_batch_size}: "
-            f"the learning rate {lr} becomes {lr * batch_size / base_batch_size:g}"
+            f"batch of {total_batch_size} images instead of {base_batch_size}: "
+            f"the learning rate {lr} becomes {lr * total_batch_size / base_batch_size:g}"
         )
 
 
@@ -166,8 +170,8 @@ def _run_training_loop(runner: AtomicCheckpointRunner, options: TrainOptions) ->
     result_hook = ResultHook()
     runner.register_hook(result_hook)
     with strip_worker_traceback():
-        if options.iterations is None:  # --iterations runs the first iterations of a full training, with its warm-up
-            _shorten_warm_ups(runner)
+        if options.iterations is None:  # --iterations runs the first iterations of a full run, with the full warm-up
+            _fit_warm_ups(runner)
         with checkpoint_on_signal(runner):
             runner.train()
     result = record_training(runner, result_hook)
@@ -175,9 +179,9 @@ def _run_training_loop(runner: AtomicCheckpointRunner, options: TrainOptions) ->
     return result
 
 
-def _shorten_warm_ups(runner: AtomicCheckpointRunner) -> None:
-    """Shorten warm-ups that would take a large part of a short training, and log the changes."""
-    schedulers: Any = runner.param_schedulers or []  # still configs: the runner builds them when the training starts
+def _fit_warm_ups(runner: AtomicCheckpointRunner) -> None:
+    """Shorten warm-ups that would take a large part of a short training run, and log each change."""
+    schedulers: Any = runner.param_schedulers or []  # still configs, because the runner builds schedulers in train()
     scheduler_cfgs = [schedulers] if isinstance(schedulers, dict) else schedulers
     for line in shorten_warm_up(scheduler_cfgs, runner.train_loop.max_iters):
         runner.logger.warning(line)

@@ -1,4 +1,7 @@
-"""Hook that writes the model metadata, with windows and a summary of the training data, into checkpoints."""
+"""Write model metadata into the checkpoints of a training run.
+
+The metadata contains the windows for inference and a summary of the training data.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,17 @@ from rotated_atss.io.image_header import read_header
 from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.split_settings import default_gap
 
-_MAX_HEADERS_READ = 200  # images whose size is read to find the side of the tiles
+_MAX_HEADERS_READ = 200  # enough images to see whether all of them are tiles of one size
 
 
 class ModelInfoHook(Hook):
-    """Write the model metadata into every checkpoint of a training."""
+    """Write the model metadata into every checkpoint of a training run."""
 
     def __init__(self) -> None:
-        self._metadata_json: str | None = None  # only in the first process
+        self._metadata_json: str | None = None  # set only in the process of rank 0, which writes the checkpoints
 
     def before_train(self, runner: Runner) -> None:
-        """Create the metadata. If the model cannot be described, a warning is logged and there is no metadata."""
+        """Create the metadata. If the model cannot be described, log a warning; checkpoints then have no metadata."""
         if runner.rank != 0:
             return
         dataset = runner.train_dataloader.dataset
@@ -42,7 +45,8 @@ class ModelInfoHook(Hook):
             if not classes:
                 raise UserError("the dataset has no class names")
             training_data = describe_training_data(dataset, classes)
-            # a larger overlap, so that every large object lies in one window as a whole
+            # Windows for inference may need a larger overlap than the training tiles, so that each large object lies
+            # completely in one window.
             window = widen_gap(find_training_window(dataset, runner.cfg), training_data)
             manifest = _find_manifest(dataset) or Manifest()
             info = describe_model(
@@ -67,9 +71,9 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
         classes: Class names of the dataset.
 
     Raises:
-        UserError: The dataset does not provide records of its images (``get_data_info``).
+        UserError: The dataset has no method ``get_data_info``, which returns the boxes of an image.
     """
-    sides, labels, image_names = [], [], []
+    sizes, labels, image_names = [], [], []
     for part in _datasets_with_records(dataset):
         for index in range(len(part)):
             record = part.get_data_info(index)
@@ -77,22 +81,24 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
             for instance in record.get("instances", ()):
                 if not instance.get("ignore_flag"):
                     box = instance["bbox"]  # cx, cy, w, h, angle or x1, y1, x2, y2
-                    sides.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
+                    sizes.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
                     labels.append(instance["bbox_label"])
     is_tiled = all(map(is_tile_name, image_names))
-    # Of tiles, the number of the images that they were cut from.
-    num_images = len({parse_tile_name(name).image_id for name in image_names}) if is_tiled else len(image_names)
+    num_full_images = len(image_names)
+    if is_tiled:  # count the images that the tiles were cut from
+        num_full_images = len({parse_tile_name(name).image_id for name in image_names})
     return summarize_training_data(
-        np.array(sides, dtype=float).reshape(-1, 2), np.array(labels, dtype=np.int64), classes,
-        tiles=len(image_names), images=num_images,
+        np.array(sizes, dtype=float).reshape(-1, 2), np.array(labels, dtype=np.int64), classes,
+        tiles=len(image_names), images=num_full_images,
     )  # fmt: skip
 
 
 def find_training_window(dataset: Any, cfg: Config) -> Window:
     """Find the size and overlap of the windows that a training set was split into.
 
-    The manifest of the split records them. Without a manifest, if the first images of a DOTA dataset are squares of one
-    size, windows have that size. In all other cases, the result is that of :func:`default_window`.
+    The size and overlap are recorded in the manifest of the split. If there is no manifest, but the first images of a
+    DOTA dataset are squares of one size, the windows have this size and the default overlap. In all other cases, the
+    result of :func:`default_window` is returned.
 
     Args:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
@@ -103,17 +109,17 @@ def find_training_window(dataset: Any, cfg: Config) -> Window:
     if manifest is not None and manifest.window is not None:
         return Window(*manifest.window)
     window = default_window(cfg)
-    if window.size != WHOLE_IMAGE and datasets:  # default_window returns WHOLE_IMAGE for other datasets than DOTA
-        sides = _distinct_sides(datasets[0])
-        if len(sides) == 1:
-            side = sides.pop()
-            if side > 0:
-                return Window(side, default_gap(side))
+    if window.size != WHOLE_IMAGE and datasets:  # default_window returns WHOLE_IMAGE if the dataset is not of DOTA
+        side_lengths = _distinct_side_lengths(datasets[0])
+        if len(side_lengths) == 1:  # all images are squares of one size, or none can be read
+            side_length = side_lengths.pop()
+            if side_length > 0:
+                return Window(side_length, default_gap(side_length))
     return window
 
 
 def _find_manifest(dataset: Any) -> Manifest | None:
-    """Return the manifest of the first split in a dataset; None if there is none."""
+    """Return the first manifest in the data roots of a dataset and its parts; None if there is none."""
     for part in _datasets_with_records(dataset):
         root = getattr(part, "data_root", None)
         if root and (Path(root) / MANIFEST).is_file():
@@ -121,18 +127,18 @@ def _find_manifest(dataset: Any) -> Manifest | None:
     return None
 
 
-def _distinct_sides(dataset: Any) -> set[int]:
-    """Return the distinct widths and heights in pixels of the first images; 0 stands for an unreadable image."""
-    sides: set[int] = set()
+def _distinct_side_lengths(dataset: Any) -> set[int]:
+    """Return the distinct widths and heights, in pixels, of the first images; 0 stands for an unreadable image."""
+    side_lengths: set[int] = set()
     for index in range(min(len(dataset), _MAX_HEADERS_READ)):
         header = read_header(dataset.get_data_info(index)["img_path"])
-        sides.update((0,) if header is None else (header.width, header.height))
-    return sides
+        side_lengths.update((0,) if header is None else (header.width, header.height))
+    return side_lengths
 
 
 def _datasets_with_records(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers; raise an error if one has no ``get_data_info``, which returns boxes."""
+    """Yield the datasets inside wrappers; raise an error if one lacks ``get_data_info``, which returns the boxes."""
     for part in innermost_built_datasets(dataset):
         if not hasattr(part, "get_data_info"):
-            raise UserError(f"{type(part).__name__} has no records of its images")
+            raise UserError(f"{type(part).__name__} has no method get_data_info, which returns the boxes of an image")
         yield part

@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_fusion import Detections, in_size_range, map_back, merge_by_nms, merge_by_voting
 
-# Merging methods by name: the function, and the names of its parameters in tta_cfg.
+# Merge methods by name: the function, and the names of its settings in tta_cfg.
 MERGERS: dict[str, tuple[Any, set[str]]] = {
     "nms": (merge_by_nms, {"iou_threshold"}),
     "vote": (merge_by_voting, {"iou_threshold", "soft_score"}),
@@ -25,21 +25,26 @@ MERGERS: dict[str, tuple[Any, set[str]]] = {
 
 @MODELS.register_module()
 class BoxTTAModel(BaseTTAModel):
-    """Test-time augmentation of a detector of oriented or horizontal boxes, for a config's ``tta_model``.
+    """Apply test-time augmentation to a detector of oriented or horizontal boxes, as a config's ``tta_model``.
 
-    MMCV's ``TestTimeAug`` runs several passes of ``tta_pipeline`` per image. A pass rotates the image
-    (``RandomQuarterTurn``), resizes it (``ResizeImage``, or ``ResizeForRange`` to keep boxes of a size range only),
-    then flips it (``FlipImage``). It packs ``ori_shape``, ``scale_factor``, ``flip``, ``flip_direction`` and, if used,
-    ``quarter_turns`` and ``size_range``. The passes of a tile are merged before tiles are merged into images.
+    MMCV's ``TestTimeAug`` prepares several augmented versions (passes) of each image, as ``tta_pipeline`` describes. In
+    one pass, the image is rotated (``RandomQuarterTurn``), then resized (``ResizeImage``, or ``ResizeForRange`` to keep
+    only the boxes in a size range), then flipped (``FlipImage``). The pipeline must pack the metadata ``ori_shape``,
+    ``scale_factor``, ``flip`` and ``flip_direction``, and also ``quarter_turns`` and ``size_range`` if they are used.
+    For DOTA, the passes of each tile are merged first, and the tiles are then merged into full images.
 
     Args:
-        tta_cfg: ``merge``, the method: ``nms`` (rotated, also for horizontal boxes) or ``vote``; ``iou_threshold``;
-            for ``vote`` also ``soft_score`` (:mod:`rotated_atss.ops.box_fusion`); ``max_per_img``, the maximum number
-            of boxes per image.
-        kwargs: Arguments of MMEngine's ``BaseTTAModel``, such as ``module``, the detector.
+        tta_cfg: Settings of the merge:
+
+            - ``merge``: the method, ``nms`` (rotated NMS, also for horizontal boxes) or ``vote``
+              (:mod:`rotated_atss.ops.box_fusion`)
+            - ``iou_threshold``
+            - ``soft_score``: only for ``vote``
+            - ``max_per_img``: maximum number of boxes per image
+        kwargs: Arguments of MMEngine's ``BaseTTAModel``, for example ``module``, the detector.
 
     Raises:
-        UserError: ``tta_cfg`` does not name a merging method with its settings.
+        UserError: ``tta_cfg`` does not name a merge method with its settings.
     """
 
     def __init__(self, tta_cfg: dict, **kwargs: Any) -> None:
@@ -48,10 +53,10 @@ class BoxTTAModel(BaseTTAModel):
         self.max_per_img = int(settings.pop("max_per_img", 2000))
         merge = settings.pop("merge", "nms")
         function, known_settings = MERGERS.get(merge, (None, set()))
-        # An unknown method has no known settings, so this check rejects it as well.
+        # Any setting is unknown to an unknown method, so this check also rejects unknown methods.
         if not ("iou_threshold" in settings and set(settings) <= known_settings):
             hint = "merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
-            raise UserError(f"tta_cfg does not name a merging method, got merge={merge!r}, {settings}", hint=hint)
+            raise UserError(f"tta_cfg must name a merge method with its settings, got {merge=}, {settings}", hint=hint)
         self.merge = partial(function, **settings)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
@@ -69,7 +74,7 @@ class BoxTTAModel(BaseTTAModel):
         detections = [map_pass_to_image(sample) for sample in passes]
         boxes, scores, labels = (torch.cat(values) for values in zip(*detections))
         boxes, scores, labels = self.merge(boxes, scores, labels)
-        limit = self.max_per_img  # the merged boxes are in descending order of score
+        limit = self.max_per_img  # merged boxes are sorted by descending score, so those with the highest scores remain
         merged = passes[0].new(data={})
         merged.pred_instances = InstanceData(bboxes=boxes[:limit], scores=scores[:limit], labels=labels[:limit])
         return merged
@@ -78,7 +83,7 @@ class BoxTTAModel(BaseTTAModel):
 def map_pass_to_image(sample: DetDataSample) -> Detections:
     """Map the detections of one pass to the original image.
 
-    The detector has already divided its boxes by ``scale_factor``; flips and rotations are undone here.
+    The detector has already divided the boxes by ``scale_factor``. This function undoes the flip and the rotation.
 
     Args:
         sample: Detections of one pass with the metadata that :class:`BoxTTAModel` describes.
@@ -89,15 +94,17 @@ def map_pass_to_image(sample: DetDataSample) -> Detections:
 
     Example:
         >>> meta = dict(ori_shape=(64, 100), flip=True, flip_direction="horizontal")
-        >>> boxes, ones = torch.tensor([[10.0, 20, 30, 40]]), torch.ones(1)
-        >>> sample = DetDataSample(metainfo=meta, pred_instances=InstanceData(bboxes=boxes, scores=ones, labels=ones))
+        >>> boxes, scores, labels = torch.tensor([[10.0, 20, 30, 40]]), torch.ones(1), torch.zeros(1)
+        >>> detections = InstanceData(bboxes=boxes, scores=scores, labels=labels)
+        >>> sample = DetDataSample(metainfo=meta, pred_instances=detections)
         >>> map_pass_to_image(sample)[0].tolist()
         [[70.0, 20.0, 90.0, 40.0]]
     """
     meta, instances = sample.metainfo, sample.pred_instances
     boxes = get_box_tensor(instances.bboxes)
     min_size, max_size = meta.get("size_range", (None, None))
-    # The size range is one of the resized image; scale_factor converts boxes of the original image to its pixels.
+    # The size range is in pixels of the resized image, but the boxes are in pixels of the original image. in_size_range
+    # multiplies the boxes by scale_factor before it compares them.
     keep = in_size_range(boxes, min_size, max_size, scale_xy=meta.get("scale_factor", (1.0, 1.0)))
     height, width = meta["ori_shape"][:2]
     boxes = map_back(

@@ -1,4 +1,4 @@
-"""Hook that logs pictures, AP50 per class and precision-recall curves of each validation."""
+"""Log pictures, AP50 per class and precision-recall curves of each validation."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ from rotated_atss.visualization.level_style import level_color
 from rotated_atss.visualization.palettes import Color, class_styles
 
 NUM_IMAGES = 4  # validation images that are drawn in the log
-MAX_VALIDATIONS = 20  # validations with pictures, spread over the training, to limit disk usage
+MAX_VALIDATIONS = 20  # maximum number of validations that log pictures, to limit disk usage
 
 
 class ValidationLogHook(Hook):
     """Log pictures, AP50 per class and precision-recall curves of each validation to the backends of the visualizer.
 
-    A picture shows an image twice, with its ground truth and with the detections. The first validation also logs
-    pictures of the positives of the assigner. At most :data:`MAX_VALIDATIONS` validations log pictures, always
-    including the last one. The work folder gets the scalars, but no pictures.
+    A picture shows an image twice: with its ground truth and with the detections. The first validation also logs
+    pictures of the positive priors that the assigner chooses. At most :data:`MAX_VALIDATIONS` validations log pictures;
+    they are spread over the training run, and the last validation is always one of them. AP50 is also
+    written to the work folder, pictures are not, and curves are logged only to TensorBoard.
 
     Args:
         num_images: Number of images to draw, spread over the validation set.
@@ -53,22 +54,22 @@ class ValidationLogHook(Hook):
     def __init__(self, num_images: int = NUM_IMAGES) -> None:
         self.num_images = num_images
         self.ground_truths: dict[str, ImageGroundTruth] | None = None  # by path of the image
-        self._logs_pictures = False  # whether this validation logs pictures
-        self._picture_interval = 0  # pictures are logged at every N-th validation; 0 before the first one
+        self._logs_pictures = False  # whether the current validation logs pictures
+        self._picture_interval = 0  # N if every N-th validation logs pictures; 0 before the first validation
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Choose the images to draw, and make the metric keep its curves if TensorBoard logs them."""
-        can_log_pictures = bool(_backends(runner)) and is_main_process()
+        """Choose the images to draw, and make the metrics keep their curves if TensorBoard can log them."""
+        can_log_pictures = bool(_external_backends(runner)) and is_main_process()
         self._logs_pictures = can_log_pictures and self._is_picture_due(_count_later_validations(runner))
         if self._logs_pictures and self.ground_truths is None:
             dataset = runner.val_dataloader.dataset
             has_classes = bool((getattr(dataset, "metainfo", None) or {}).get("classes"))
-            can_read_ground_truth = has_classes and hasattr(dataset, "get_data_info")
-            self.ground_truths = (
-                choose_images(dataset, self.num_images, get_world_size()) if can_read_ground_truth else {}
-            )
+            if has_classes and hasattr(dataset, "get_data_info"):
+                self.ground_truths = choose_images(dataset, self.num_images, get_world_size())
+            else:  # the ground truth of this dataset cannot be read
+                self.ground_truths = {}
             self._log_assignment(runner)
-        has_tensorboard = any(isinstance(backend, TensorboardVisBackend) for backend in _backends(runner))
+        has_tensorboard = any(isinstance(backend, TensorboardVisBackend) for backend in _external_backends(runner))
         for metric in runner.val_loop.evaluator.metrics:
             if hasattr(metric, "keeps_curves"):
                 metric.keeps_curves = has_tensorboard
@@ -96,7 +97,7 @@ class ValidationLogHook(Hook):
                 prefix = metric.prefix or "val"
                 scalars = {f"{prefix}/AP50/{name}": ap for name, ap in class_ap50.items()}
                 runner.visualizer.add_scalars(scalars, step=_step(runner))
-            for backend in _backends(runner):
+            for backend in _external_backends(runner):
                 if isinstance(backend, TensorboardVisBackend):
                     _add_curves(backend, getattr(metric, "curves", {}), _step(runner))
 
@@ -110,31 +111,32 @@ class ValidationLogHook(Hook):
             return True
         if not self._picture_interval:
             self._picture_interval = math.ceil((later_validations + 1) / MAX_VALIDATIONS)
-        return later_validations % self._picture_interval == 0  # counted from the end, so that the last one is due
+        # Validations are counted from the end of the run, so that the last validation always logs pictures.
+        return later_validations % self._picture_interval == 0
 
     def _log_assignment(self, runner: Runner) -> None:
-        """Log pictures of the positives in the chosen images, if the config has a head with priors."""
+        """Draw and log the positive priors in the chosen images, if the config has a head with priors."""
         try:
             positive_centers = PositiveCenters(runner.cfg)
-        except UserError:  # a head without priors, or a head of another project
+        except UserError:  # the config has no dense head with priors and an assigner
             return
         for ground_truth in (self.ground_truths or {}).values():
             try:
                 picture = _draw_positives(runner, positive_centers, ground_truth)
-            except UserError:  # an image that cannot be read, which the validation reports
+            except UserError:  # the image cannot be read; the validation reports this
                 continue
             _add_image(runner, f"assignment/{Path(ground_truth.path).stem}", picture, 0)
 
 
-def _backends(runner: Runner) -> list[BaseVisBackend]:
-    """Return the visualization backends other than that of the work folder."""
+def _external_backends(runner: Runner) -> list[BaseVisBackend]:
+    """Return the visualization backends, except the one that writes to the work folder."""
     backends = runner.visualizer._vis_backends.values()
     return [backend for backend in backends if not isinstance(backend, LocalVisBackend)]
 
 
 def _count_later_validations(runner: Runner) -> int | None:
     """Return the number of validations after the current one; None if it is unknown."""
-    loop: Any = runner.train_loop  # it has already counted the epoch or iteration before the validation
+    loop: Any = runner.train_loop  # loop.epoch or loop.iter already counts what was trained before this validation
     done, length = (loop.epoch, loop.max_epochs) if hasattr(loop, "run_epoch") else (loop.iter, loop.max_iters)
     interval = getattr(loop, "val_interval", None)
     return None if not interval else math.ceil(max(length - done, 0) / interval)
@@ -147,8 +149,8 @@ def _step(runner: Runner) -> int:
 
 def _add_image(runner: Runner, name: str, picture_bgr: Any, step: int) -> None:
     picture = np.ascontiguousarray(picture_bgr[..., ::-1])  # the backends take RGB
-    for backend in _backends(runner):
-        # MLflow stores pictures as files: the step keeps those of different validations apart
+    for backend in _external_backends(runner):
+        # MLflow stores pictures as files, so the name must have the step: a later validation would overwrite the file.
         file_name = f"{name}_{step}.png" if isinstance(backend, MLflowVisBackend) else name
         backend.add_image(file_name, picture, step=step)
 
@@ -172,8 +174,8 @@ def _draw_positives(runner: Runner, positive_centers: PositiveCenters, ground_tr
     image = read_image(ground_truth.path)
     height, width = image.shape[:2]
     record = {"width": width, "height": height, "instances": ground_truth.instances}
-    dataset = next(innermost_dataset_cfgs(runner.cfg.val_dataloader.dataset))
-    inputs = build_assignment_input(record, dataset.get("pipeline") or [])
+    dataset_cfg = next(innermost_dataset_cfgs(runner.cfg.val_dataloader.dataset))
+    inputs = build_assignment_input(record, dataset_cfg.get("pipeline") or [])
     input_centers, levels = positive_centers.find(inputs)  # in pixels of the network's input
     input_w, input_h = inputs.image_wh
     centers = input_centers * (width / input_w, height / input_h)  # in pixels of the image file

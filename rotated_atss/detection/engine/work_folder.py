@@ -1,4 +1,4 @@
-"""Reserve the work folder of a training, so that it mixes with no other training."""
+"""Reserve the work folder of a training run, so that no other run writes into it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rotated_atss.detection.engine.resume import CHECKPOINT_PATTERNS, LAST_CHECK
 from rotated_atss.errors import UserError
 from rotated_atss.io.run_lock import run_lock
 
-TRAIN_LOCK = ".train.lock"  # exists in the work folder while a training runs
-_PATTERNS = (*CHECKPOINT_PATTERNS, "best_*.pth", LAST_CHECKPOINT_FILE)
+TRAIN_LOCK = ".train.lock"  # exists in the work folder during a training run
+_TRAINING_PATTERNS = (*CHECKPOINT_PATTERNS, "best_*.pth", LAST_CHECKPOINT_FILE)
 
 
 def list_training_checkpoints(work_dir: str | Path) -> list[Path]:
-    """Return the files of a work folder that a training writes as checkpoints, and ``last_checkpoint``.
+    """Return the checkpoints that training has written into a work folder, and the file ``last_checkpoint``.
 
     Example:
         >>> import tempfile
@@ -29,22 +29,24 @@ def list_training_checkpoints(work_dir: str | Path) -> list[Path]:
         ...     [path.name for path in list_training_checkpoints(folder)]
         ['epoch_2.pth', 'last_checkpoint']
     """
-    return [path for pattern in _PATTERNS for path in sorted(Path(work_dir).glob(pattern))]
+    return [path for pattern in _TRAINING_PATTERNS for path in sorted(Path(work_dir).glob(pattern))]
 
 
 @contextmanager
 def reserve_work_folder(work_dir: str | Path, may_have_checkpoints: bool) -> Iterator[None]:
-    """Create and lock the work folder of a training while the block runs.
+    """Create the work folder of a training run, and lock it while the block runs.
 
-    The first process of a training does this; all processes must call this function, and raise the same error.
+    All processes of the run must call this function. The first process creates and locks the folder. If it fails, all
+    processes raise its error.
 
     Args:
         work_dir: The work folder.
-        may_have_checkpoints: Whether the folder may contain checkpoints: those of a resumed training, or those that
-            the training replaces.
+        may_have_checkpoints: Whether the folder may contain checkpoints of an earlier training run, because they are
+            resumed from or replaced.
 
     Raises:
-        UserError: Another training runs in the folder, the folder contains checkpoints, or it cannot be written.
+        UserError: Another training run has locked the folder, the folder contains checkpoints although it must not, or
+            it cannot be written.
 
     Example:
         >>> import tempfile
@@ -62,8 +64,9 @@ def reserve_work_folder(work_dir: str | Path, may_have_checkpoints: bool) -> Ite
                 errors = [error]
         broadcast_object_list(errors)
         if errors[0] is not None:
-            # When the first process ends, a launcher may end the others before they print the error, so it waits for
-            # them. A process that leaves the barrier last can lose its connection to one that has already ended.
+            # All processes wait here for each other: when the first process ends, a launcher may end the others before
+            # they have received the error. The last process to leave the barrier may raise a RuntimeError, because a
+            # process that has already ended has closed its connection.
             with suppress(RuntimeError):
                 barrier()
             raise errors[0]
@@ -71,7 +74,7 @@ def reserve_work_folder(work_dir: str | Path, may_have_checkpoints: bool) -> Ite
 
 
 def work_folder_error(error: OSError, folder: str | Path) -> UserError:
-    """Convert an error of writing into a work folder to an error for the user.
+    """Convert an error that occurred while writing into a work folder to an error for the user.
 
     Example:
         >>> str(work_folder_error(OSError(30, "Read-only file system"), "work"))
@@ -90,20 +93,20 @@ def _lock_and_check(stack: ExitStack, folder: Path, may_have_checkpoints: bool) 
     checkpoints = [] if may_have_checkpoints else list_training_checkpoints(folder)
     if checkpoints:
         raise UserError(
-            f"the work folder must contain no checkpoints of an earlier training, got {checkpoints[0].name}",
+            f"the work folder must not contain checkpoints of an earlier training run, but has {checkpoints[0].name}",
             where=folder,
             hint="continue with --resume, choose another --work-dir, or replace them with --overwrite",
         )
 
 
 class RemoveCheckpointsHook(Hook):
-    """Remove the checkpoints of an earlier training from the work folder when the training starts.
+    """Remove the checkpoints of an earlier training run from the work folder when training starts.
 
-    At that time, data and model are built and the start weights are loaded and checked, so that an error in them
-    leaves the checkpoints.
+    At that time, the data and the model have been built, and the start weights have been loaded and checked. If one of
+    these steps fails, the checkpoints are therefore still there.
     """
 
-    priority = "LOWEST"  # after the hook that checks the start weights
+    priority = "LOWEST"  # runs after the hook that checks the start weights
 
     def before_train(self, runner: Runner) -> None:
         """Remove the checkpoints, in the first process."""

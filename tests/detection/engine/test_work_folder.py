@@ -30,7 +30,8 @@ def test_a_folder_with_checkpoints_is_refused(run, tmp_path, fault, name):
     work = tmp_path / "work"
     work.mkdir()
     (work / name).write_text("old")
-    message = f"{work}: the work folder must contain no checkpoints of an earlier training, got {name} {ADVICE}"
+    reason = f"the work folder must not contain checkpoints of an earlier training run, but has {name}"
+    message = f"{work}: {reason} {ADVICE}"
     assert fault(run, ONE_STEP, work_dir=str(work)) == message
     assert names(work) == [name]
     assert (work / name).read_text() == "old"
