@@ -1,4 +1,4 @@
-"""MMEngine metric: COCO's evaluation of horizontal boxes."""
+"""Evaluate horizontal boxes as COCO does, as a metric of MMEngine."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from rotated_atss.io.files import write_json
 
 @METRICS.register_module()
 class CocoBoxMetric(BaseMetric):
-    """COCO's twelve metrics of horizontal boxes, computed by faster-coco-eval.
+    """Compute COCO's twelve metrics of horizontal boxes with faster-coco-eval.
 
     Args:
         ann_file: Instances JSON with the ground truth; by default the JSON of the tested ``CocoInstancesDataset``.
         per_class: Whether to print the AP of each class.
-        max_dets: Three increasing limits of detections per image and class; AP uses the last.
-        out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``; None writes neither.
-        report_dir: Folder for the report of the evaluation; None writes none.
+        max_dets: Three increasing limits of the number of detections per image and class; AP uses the last limit.
+        out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``; if None, they are not written.
+        report_dir: Folder for the report of the evaluation; if None, no report is written.
         collect_device: As MMEngine's ``BaseMetric``.
         prefix: As MMEngine's ``BaseMetric``.
 
@@ -38,7 +38,7 @@ class CocoBoxMetric(BaseMetric):
         class_ap50: AP50 by class of the latest evaluation; NaN for a class without objects.
 
     Raises:
-        UserError: ``ann_file`` does not exist, or ``max_dets`` are not three increasing numbers.
+        UserError: ``ann_file`` does not exist, or ``max_dets`` does not contain three increasing numbers.
 
     Example:
         >>> CocoBoxMetric(per_class=True).max_dets
@@ -81,7 +81,7 @@ class CocoBoxMetric(BaseMetric):
             results: Image id, boxes, scores and labels of each image, from :meth:`process`.
 
         Returns:
-            The twelve metrics by name; empty if the JSON has no annotations, as for COCO's test sets.
+            The twelve metrics by name; an empty dict if the JSON has no annotations, which is so for COCO's test sets.
         """
         logger = MMLogger.get_current_instance()
         cat_ids = self.dataset_meta["cat_ids"]
@@ -101,9 +101,8 @@ class CocoBoxMetric(BaseMetric):
         result = evaluate_boxes(
             ground_truth, detections, image_ids=image_ids, categories=cat_ids, max_dets=self.max_dets
         )
-        self.class_ap50 = {
-            name: math.nan if ap50 == UNDEFINED else ap50 for name, (_ap, ap50) in result.per_class.items()
-        }
+        class_ap50 = {name: ap50 for name, (_ap, ap50) in result.per_class.items()}
+        self.class_ap50 = {name: math.nan if ap50 == UNDEFINED else ap50 for name, ap50 in class_ap50.items()}
         logger.info("COCO box evaluation\n" + format_table(result, self.per_class))
         if self.out_dir is not None:
             write_json(Path(self.out_dir) / "ap.json", result_to_json(result))

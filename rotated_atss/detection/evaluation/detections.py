@@ -1,4 +1,4 @@
-"""Detections of an image as a metric receives them."""
+"""Read the detections of an image from the sample that MMEngine passes to a metric."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ UNREADABLE = "is_unreadable"  # metadata key; True for an image that could not b
 
 
 def detections_of(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the detections of an image; an image that could not be read has none.
+    """Return the detections of an image, or no rows if the image could not be read.
+
+    A black image takes the place of an unreadable image, so what the model detects on it is dropped.
 
     Args:
         sample: Metadata of the image, and ``pred_instances`` with ``bboxes``, ``scores`` and ``labels``.
 
     Returns:
-        The entries of ``pred_instances``.
+        The values of ``pred_instances`` by name.
 
     Example:
         >>> import torch

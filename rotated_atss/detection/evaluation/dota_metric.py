@@ -1,4 +1,4 @@
-"""MMEngine metric: evaluation on merged full images by the rules of DOTA or of another dataset."""
+"""Evaluate oriented boxes on merged full images, by the rules of DOTA or another dataset, as a metric of MMEngine."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from rotated_atss.tiling.tile_results import ResultOptions, finish_test
 
 @METRICS.register_module()
 class DOTAMetric(BaseMetric):
-    """Average precision on merged full images by the rules of the DOTA evaluation server or of another dataset.
+    """Compute average precision on merged full images by the rules of the DOTA evaluation server or another dataset.
 
-    The detections of all tiles are merged, written as Task1 files and as a submission if requested, and evaluated if
-    labels of the full images are available.
+    The detections on all tiles are merged into full images. If requested, they are written as Task1 files and as a
+    submission. They are evaluated if labels of the full images are available.
 
     Args:
-        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
-            v1.0 ignores difficult objects, the others count them.
-        iou_threshold: IoU threshold of NMS when merging tiles.
-        labels: Label folders of the full images; by default those recorded in the manifest of the split. Without
-            labels nothing is evaluated.
+        dataset: Dataset whose rules apply: a DOTA version or another key of
+            :data:`rotated_atss.dota.datasets.DATASETS`. DOTA v1.0 ignores difficult objects, the others count them.
+        iou_threshold: IoU threshold of the NMS that merges tiles.
+        labels: Label folders of the full images; by default, the label folders that the manifest of the split records.
+            If there are no labels, nothing is evaluated.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
             (COCO's matching and 101 points, also by object size), instead of the metric of the dataset.
         difficult: ``ignore`` or ``count``: what to do with difficult objects, instead of the rule of the dataset.
-        out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
-        submission: Path of the zip file for the evaluation server.
-        report_dir: Folder for the report of the evaluation; None writes none.
+        out_dir: Folder for the merged ``Task1_<class>.txt`` files and ``ap.json``; if None, they are not written.
+        submission: Path of the zip file for the evaluation server; if None, it is not written.
+        report_dir: Folder for the report of the evaluation; if None, no report is written.
         collect_device: As MMEngine's ``BaseMetric``.
         prefix: As MMEngine's ``BaseMetric``.
 
     Attributes:
         class_ap50: AP50 by class of the latest evaluation; NaN for a class without objects.
-        keeps_curves: Whether to compute ``curves``; False unless the caller sets it.
-        curves: Precision and recall by class of the latest evaluation; empty unless ``keeps_curves``.
+        keeps_curves: Whether each evaluation computes ``curves``. It is False; a caller that needs curves sets it.
+        curves: Precision and recall by class of the latest evaluation; empty if ``keeps_curves`` is False.
 
     Raises:
         UserError: The dataset, metric or rule is unknown, the threshold is out of range, or a label folder is missing.
@@ -96,7 +96,7 @@ class DOTAMetric(BaseMetric):
         self._dataset_meta = dataset_meta
         if self.label_folders is not None:
             return
-        # The runner sets dataset_meta before the first batch, so this warning comes before hours of inference.
+        # The runner sets dataset_meta before the first batch, so the user sees this warning before hours of inference.
         for folder in dataset_meta.get("missing_label_folders", []):
             MMLogger.get_current_instance().warning(
                 f"{folder}: the label folder in the manifest of the tiles does not exist (set it with --labels)"
@@ -116,7 +116,8 @@ class DOTAMetric(BaseMetric):
             results: Tile name, boxes, scores and labels of each tile, from :meth:`process`.
 
         Returns:
-            ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty if no labels are available.
+            ``AP50``, ``AP75`` and ``AP50_95``, and for the metric ``coco`` also ``AP50_95`` by object size. An empty
+            dict if no labels are available.
         """
         label_folders = self.label_folders
         if label_folders is None:

@@ -23,13 +23,14 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
 
     Args:
         centerness_frame: Box in which centerness is measured: ``hbb``, the circumscribed horizontal box, as in mmrotate
-            1.x; or ``obb``, the oriented box itself. ``obb`` requires assignment by oriented boxes: a third of the
-            positives assigned by horizontal boxes lie outside the oriented box, where the centerness is 0.
-        args, kwargs: Arguments of MMDetection's ``ATSSHead``, whose default is ``reg_decoded_bbox=True``. A loss of
-            deltas (L1, smooth L1) requires ``reg_decoded_bbox=False``.
+            1.x; or ``obb``, the oriented box itself. ``obb`` requires assignment by oriented boxes, because a third of
+            the positives that are assigned by horizontal boxes lie outside the oriented box, where the centerness is 0.
+        args, kwargs: Arguments of MMDetection's ``ATSSHead``. A loss on deltas (L1, smooth L1) requires
+            ``reg_decoded_bbox=False``; the default of ``ATSSHead`` is True.
 
     Raises:
-        ValueError: Losses, assigner and ``centerness_frame`` do not match, or a training setting is not supported.
+        ValueError: The losses, the assigner and ``centerness_frame`` contradict each other, or a training setting is
+            not supported.
     """
 
     average_over_processes = True
@@ -39,7 +40,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         self.check_settings()
         if centerness_frame not in FRAMES:
             raise ValueError(f"centerness_frame must be one of {', '.join(FRAMES)}, got {centerness_frame!r}")
-        assigner = getattr(self, "assigner", None)  # missing without train_cfg
+        assigner = getattr(self, "assigner", None)  # MMDetection sets the attribute only if there is a train_cfg
         if centerness_frame == "obb" and getattr(assigner, "assigns_by_hbb", False):
             raise ValueError(
                 "centerness_frame='obb' requires assignment by the oriented box, got assign_by_circumhbbox. "
@@ -105,20 +106,20 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
             centerness_logits: (B, A) predicted centerness before the sigmoid.
-            priors: (A, 5), those of all levels.
+            priors: (A, 5) priors of all levels.
             gt_index: (B, A) result of :meth:`assign_batch`.
             batch_gt_instances: Ground truth of each image.
 
         Returns:
-            The same as :meth:`loss_by_feat`.
+            The same dict as :meth:`loss_by_feat`.
         """
         loss_cls, avg_factor, num_pos = self.classification_loss(logits, gt_index, batch_gt_instances)
         positives = self.gather_positives(gt_index, batch_gt_instances)
         pos_priors = positives.gather_priors(priors)
         target_centerness = centerness(pos_priors[:, :2], positives.gt_boxes, self.centerness_frame)
-        if positives.weight is not None:  # 0 in rows that only pad the positives to a fixed number
+        if positives.weight is not None:  # the weight is 0 in rows that only pad the positives to a fixed number
             target_centerness = target_centerness * positives.weight
-        # reduce_mean is a collective operation: processes without positives must call it, too
+        # reduce_mean is a collective operation, so even processes without positives must call it.
         total_weight = reduce_mean(target_centerness.sum()).clamp(min=1)
         if len(target_centerness):
             loss_centerness = self.loss_centerness(

@@ -12,18 +12,18 @@ from rotated_atss.ops.deform_conv import deform_conv2d_by_sampling
 from rotated_atss.ops.dtypes import upcast
 
 
-@MODELS.register_module()  # mmcv looks up convolutions in MMEngine's registry, regardless of the scope
+@MODELS.register_module()  # in MMEngine's registry, because mmcv looks up convolutions there, regardless of the scope
 class TorchvisionDCNv2(nn.Module):
     """Modulated deformable convolution (DCNv2, Zhu et al., arXiv 1811.11168) for CPU and CUDA, without mmcv's kernels.
 
-    Parameters (``weight``, ``bias``, ``conv_offset.*``) and results are those of mmcv's ``ModulatedDeformConv2dPack``.
-    With K kernel positions and D ``deform_groups``, the first 2 * D * K channels of ``conv_offset`` are offsets
-    (dy, dx), and the last D * K channels are mask logits. ``conv_offset`` is initialized with zeros. Under autocast the
-    layer computes in float32.
+    The parameters (``weight``, ``bias``, ``conv_offset.*``) and the results are the same as in mmcv's
+    ``ModulatedDeformConv2dPack``. With K kernel positions and D ``deform_groups``, the first 2 * D * K channels of
+    ``conv_offset`` are offsets (dy, dx), and the last D * K channels are mask logits. ``conv_offset`` is initialized
+    with zeros. Under autocast, the layer computes in float32.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: As in ``torch.nn.Conv2d``.
-        deform_groups: Number of groups of input channels with their own offsets.
+        deform_groups: Number of groups into which the input channels are divided; each group has its own offsets.
 
     Example:
         >>> TorchvisionDCNv2(4, 6, kernel_size=3, padding=1)(torch.zeros(1, 4, 8, 8)).shape
@@ -51,7 +51,7 @@ class TorchvisionDCNv2(nn.Module):
         self.stride, self.padding, self.dilation = stride, padding, dilation
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *kernel_hw))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        # mmcv's ConvModule and MMEngine's initializers read these attributes of a convolution
+        # mmcv's ConvModule and MMEngine's initializers read the following attributes of a convolution.
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = kernel_hw
         self.transposed, self.output_padding = False, 0
@@ -61,7 +61,10 @@ class TorchvisionDCNv2(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Initialize ``weight`` uniformly, as mmcv does, and all other parameters with 0, so that every mask is 0.5."""
+        """Initialize the parameters as mmcv does.
+
+        ``weight`` gets uniform random values. All other parameters get zeros, so that each mask is sigmoid(0) = 0.5.
+        """
         bound = 1 / math.sqrt(self.in_channels * math.prod(self.kernel_size))
         nn.init.uniform_(self.weight, -bound, bound)
         for parameter in (self.bias, self.conv_offset.weight, self.conv_offset.bias):
@@ -83,8 +86,8 @@ class TorchvisionDCNv2(nn.Module):
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
             else:
-                # Imported only here: the import takes a second, and few configs need it. It must not run while a graph
-                # is traced, and does not, because exports set uses_standard_operators before they trace.
+                # The import takes a second and few configs need it, so it is not at the top of the module. It must not
+                # run while a graph is traced. It does not, because exports set uses_standard_operators before tracing.
                 from torchvision.ops import deform_conv2d
 
                 out = deform_conv2d(

@@ -1,4 +1,4 @@
-"""Assignment, losses and decoding shared by the dense heads of oriented boxes."""
+"""Assignment, losses and decoding that the dense heads for oriented boxes share."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ from rotated_atss.ops.dtypes import upcast
 class OrientedDenseHead:
     """Mixin that adapts an anchor head of MMDetection to oriented boxes.
 
-    In the list of base classes, it must precede MMDetection's head. The assigner selects the positives and the box
-    coder defines the deltas. Losses, decoding and NMS run in float32 regardless of the precision of the network.
+    In the list of base classes, the mixin must precede MMDetection's head. The assigner selects the positives, and the
+    box coder defines the deltas. Losses, decoding and NMS run in float32 regardless of the precision of the network.
 
-    Shapes are given for B images, C classes, A priors of all levels, N priors of one level, and P positives.
+    In the shapes below, B is the number of images, C of classes, A of priors on all levels, N of priors on one level,
+    and P of positives.
     """
 
     average_over_processes = False  # whether the normalizer of the losses is averaged over distributed processes
 
-    # set by the MMDetection class
+    # MMDetection's head sets these attributes.
     num_classes: int
     cls_out_channels: int
     use_sigmoid_cls: bool
@@ -48,25 +49,25 @@ class OrientedDenseHead:
     test_cfg: Any
 
     def check_settings(self) -> None:
-        """Reject losses and training settings that do not match the head.
+        """Reject losses and training settings that this head does not support.
 
         Raises:
-            ValueError: A softmax classification loss, a box loss that does not match ``reg_decoded_bbox``, or a
-                setting of MMDetection's anchor heads that the oriented heads do not support.
+            ValueError: The config has a softmax classification loss, a box loss that contradicts ``reg_decoded_bbox``,
+                or a setting of MMDetection's anchor heads that the oriented heads do not support.
         """
-        if not self.use_sigmoid_cls:  # False if the config omits use_sigmoid, even if the loss itself defaults to True
+        if not self.use_sigmoid_cls:  # also False if the config omits use_sigmoid and the loss itself defaults to True
             raise ValueError(
                 "loss_cls must be a sigmoid loss, got use_sigmoid unset or False. Set use_sigmoid=True in loss_cls."
             )
         check_loss_target(self.loss_bbox, self.reg_decoded_bbox)
         train_cfg = self.train_cfg or {}
         border, pos_weight = train_cfg.get("allowed_border", -1), train_cfg.get("pos_weight", -1)
-        if border >= 0:  # in MMDetection, a negative value drops no priors
+        if border >= 0:  # MMDetection drops no priors if the value is negative, so negative values are accepted
             raise ValueError(
                 f"the oriented heads do not drop priors that cross the image border, got allowed_border={border}. "
                 "Remove it from train_cfg."
             )
-        if pos_weight > 0 and pos_weight != 1:  # in MMDetection, values up to 0 mean 1
+        if pos_weight > 0 and pos_weight != 1:  # MMDetection uses the weight 1 if the value is not positive
             raise ValueError(
                 f"the oriented heads weight positives and negatives equally, got pos_weight={pos_weight}. "
                 "Remove it from train_cfg."
@@ -87,15 +88,15 @@ class OrientedDenseHead:
         """Assign ground-truth boxes to the priors of a batch.
 
         Args:
-            priors: Priors per level, (N, 5), or (B, N, 5) if each image has its own.
+            priors: Priors per level, (N, 5), or (B, N, 5) if each image has its own priors.
             featmap_sizes: (height, width) of each level.
             batch_gt_instances: Ground truth of each image.
             batch_img_metas: Meta information of each image, with ``pad_shape``.
             batch_gt_instances_ignore: Ignored regions of each image, or None.
 
         Returns:
-            ``gt_index`` (B, A) int64: index of the assigned box in its image, ``BACKGROUND`` or ``IGNORE``. Priors
-            outside ``pad_shape`` are ``IGNORE``.
+            ``gt_index`` (B, A) int64: the index of the assigned box among the boxes of the image, or ``BACKGROUND`` or
+            ``IGNORE``. Priors outside ``pad_shape`` are ``IGNORE``.
         """
         ignored_instances = batch_gt_instances_ignore or [None] * len(batch_gt_instances)
         return self.assigner.assign_batch(
@@ -105,16 +106,16 @@ class OrientedDenseHead:
             [ignored.bboxes if ignored is not None and len(ignored) else None for ignored in ignored_instances],
             grids=prior_grids(self.prior_generator, featmap_sizes),
             valid_hw=[valid_hw(self.prior_generator, featmap_sizes, meta["pad_shape"]) for meta in batch_img_metas],
-            # Priors that differ per image are the boxes of a previous stage: they have the number of rows and columns
-            # of the grids, but their centers are elsewhere.
+            # Priors that differ per image are the boxes of a previous stage. They have as many rows and columns as the
+            # grids, but their centers do not lie on the grids.
             on_grids=priors[0].ndim == 2,
         )
 
     def gather_positives(self, gt_index: Tensor, batch_gt_instances: list[InstanceData]) -> Positives:
         """Gather the positives of ``gt_index`` (B, A).
 
-        On CUDA, they are padded to an upper bound of their number if the assigner has one, because counting them would
-        synchronize with the device.
+        On CUDA, if the assigner can bound the number of positives, the result is padded to this upper bound. To count
+        the positives instead would synchronize with the device.
         """
         if gt_index.device.type == "cpu" or not hasattr(self.assigner, "max_num_pos"):
             return gather_positives(gt_index, batch_gt_instances)
@@ -137,7 +138,7 @@ class OrientedDenseHead:
             The loss, its normalizer, and the number of positives per image (B,).
         """
         num_pos = (gt_index >= 0).sum(1)
-        # An image without positives counts as one positive, as in the training of the published models.
+        # An image without positives counts as if it had one positive. The published models were trained like this.
         avg_factor = num_pos.clamp(min=1).sum()
         if self.average_over_processes:
             avg_factor = reduce_mean(avg_factor.float())
@@ -164,7 +165,7 @@ class OrientedDenseHead:
             avg_factor: Normalizer of the loss.
 
         Returns:
-            Scalar loss, computed on deltas, decoded boxes or both as the loss requires.
+            Scalar loss. It is computed on deltas, on decoded boxes, or on both, whichever the loss function requires.
         """
         deltas = upcast(deltas)
         weight = torch.ones_like(deltas) if weight is None else weight[:, None].expand_as(deltas)
@@ -189,7 +190,7 @@ class OrientedDenseHead:
     ) -> list[InstanceData]:
         """Decode the outputs of a batch into detections.
 
-        Selects the top-k candidates per level, decodes them, applies class-wise NMS and keeps the ``max_per_img``
+        Select the top-k candidates per level, decode them, apply class-wise NMS, and keep the ``max_per_img``
         highest-scoring detections per image.
 
         Args:
@@ -198,15 +199,16 @@ class OrientedDenseHead:
             score_factors: Centerness logits per level, (B, priors per location, H, W), or None. Scores are multiplied
                 by the centerness after the top-k selection, as in MMDetection.
             batch_img_metas: Meta information of each image, with ``scale_factor``.
-            cfg: Test settings; None uses those of the head. They are ``score_thr``, ``nms_pre``, the settings of
-                :func:`postprocess_detections`, and ``clamp_centers``, which clamps decoded centers to the image as
-                mmrotate does (default False).
+            cfg: Test settings; if None, ``test_cfg`` of the head is used. The settings are ``score_thr``, ``nms_pre``,
+                the settings of :func:`postprocess_detections`, and ``clamp_centers`` (default False). If
+                ``clamp_centers`` is True, decoded centers are clamped to the image, as in mmrotate.
             rescale: Whether to scale the boxes to the original image.
             with_nms: Whether to apply NMS.
-            priors: Priors per level, (B, N, 5); None uses those of the generator.
+            priors: Priors per level, (B, N, 5); if None, the priors of the generator are used.
 
         Returns:
-            ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image, after NMS by descending score.
+            ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image. After NMS, they are sorted by
+            descending score.
         """
         cfg = self.test_cfg if cfg is None else cfg
         with torch.autocast(cls_scores[0].device.type, enabled=False):
@@ -222,7 +224,7 @@ class OrientedDenseHead:
                 candidates = replace(candidates, scores=scores)
             all_priors = torch.cat(priors, -2)
             boxes = self.bbox_coder.decode(candidates.gather_priors(all_priors), candidates.gather(deltas))
-            metas = batch_img_metas or []  # optional only in the signature: MMDetection always passes them
+            metas = batch_img_metas or []  # None only by MMDetection's signature; its callers always pass the metas
             if cfg.get("clamp_centers", False):
                 boxes = clamp_centers_to_image(boxes, candidates.image_index, metas)
             if rescale:
@@ -231,7 +233,7 @@ class OrientedDenseHead:
 
 
 def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
-    """Concatenate feature maps of all levels to one row per prior, in the order of the priors.
+    """Concatenate the feature maps of all levels into a tensor with one row per prior, in the order of the priors.
 
     Args:
         levels: Feature maps per level, (B, priors per location * channels, H, W).
@@ -244,12 +246,12 @@ def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
         >>> flatten_levels([torch.zeros(2, 10, 4, 4), torch.zeros(2, 10, 2, 2)], channels=5).shape
         torch.Size([2, 40, 5])
     """
-    # shape[0], because len() would make the batch size a constant in an exported graph
+    # The batch size is read from shape[0], because len() would make it a constant in an exported graph.
     return torch.cat([level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels) for level in levels], 1)
 
 
 def _prior_labels(gt_index: Tensor, gt_labels: Tensor, background: int) -> Tensor:
-    """Return the class of each prior (A,), ``background`` where no box is assigned."""
+    """Return the class of each prior, (A,); ``background`` for priors without an assigned box."""
     if not len(gt_labels):
         return torch.full_like(gt_index, background)
     return torch.where(gt_index >= 0, gt_labels[gt_index.clamp(min=0)], background)

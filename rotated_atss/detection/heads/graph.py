@@ -1,4 +1,4 @@
-"""Network and box decoding of a detector as one module with tensors as input and output, for export as a graph."""
+"""Combine the network and the box decoding of a detector in one module on plain tensors, to export it as a graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import hbb_to_obb
 
-_HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATSSHead is a subclass of the last one
+_HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATSSHead is a HorizontalATSSHead, too
 
 
 class DetectionGraph(nn.Module):
@@ -29,10 +29,10 @@ class DetectionGraph(nn.Module):
 
     Args:
         model: A detector with one of this package's heads.
-        precision: ``float32`` or ``float16``, for the network; normalization and decoding are float32.
+        precision: Precision of the network, ``float32`` or ``float16``. Normalization and decoding use float32.
 
     Raises:
-        UserError: The detector has another head.
+        UserError: The detector has a head that cannot be exported.
 
     Example::
 
@@ -45,13 +45,16 @@ class DetectionGraph(nn.Module):
 
     def __init__(self, model: nn.Module, precision: str = "float32") -> None:
         super().__init__()
-        _find_detection_head(model)  # rejects unsupported models before the copy
+        _find_detection_head(model)  # raises the error for an unsupported model before the model is copied
         self.model: Any = copy.deepcopy(model).cpu().eval()
         self.head = _find_detection_head(self.model)
         preprocessor: Any = self.model.data_preprocessor
         self.precision, self.to_rgb = precision, bool(preprocessor._channel_conversion)
-        for name, neutral in (("mean", 0.0), ("std", 1.0)):
-            value = getattr(preprocessor, name) if preprocessor._enable_normalize else torch.full((3,), neutral)
+        if preprocessor._enable_normalize:
+            mean, std = preprocessor.mean, preprocessor.std
+        else:
+            mean, std = torch.zeros(3), torch.ones(3)
+        for name, value in (("mean", mean), ("std", std)):
             self.register_buffer(name, value.detach().clone().float().view(1, -1, 1, 1))
         for layer in self.model.modules():
             if isinstance(layer, TorchvisionDCNv2):
@@ -71,7 +74,7 @@ class DetectionGraph(nn.Module):
         generator = self.head.prior_generator
         is_official = isinstance(self.head, OfficialATSSHead)
         clamp = "none"
-        # MMDetection's coders clip boxes by default, and a coder without the attribute clip_border clips them, too
+        # True by default, because MMDetection's coders clip boxes even if they do not have the attribute clip_border.
         if isinstance(self.head, HorizontalATSSHead) and getattr(self.head.bbox_coder, "clip_border", True):
             clamp = "border"
         elif isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
@@ -84,7 +87,7 @@ class DetectionGraph(nn.Module):
             # combined), "class" is the class score alone.
             rank_by="final" if is_official else "class",
             clamp=clamp,
-            # the official code rescales boxes with x2 and y2 as the indices of the last pixels inside the box
+            # In the official code, x2 and y2 are the indices of the last pixels inside the box when boxes are rescaled.
             inclusive_pixels=is_official,
         )
 
@@ -95,16 +98,17 @@ class DetectionGraph(nn.Module):
             images: (B, 3, H, W) float32, RGB, 0 to 255. H and W are multiples of the model's pad divisor.
 
         Returns:
-            Scores (B, A, C) and boxes (B, A, 5), in pixels of the input, for all A priors and C classes. If the head
-            has a centerness branch, the scores are the products of class score and centerness, or their square roots
-            for :class:`OfficialATSSHead`, and the class scores (B, A, C) are a third output.
+            Scores (B, A, C) for all A priors and C classes, and boxes (B, A, 5) in pixels of the input. If the head has
+            a centerness branch, the class scores (B, A, C) are a third output. The first output is then the product of
+            class score and centerness, or the square root of the product if the head is an :class:`OfficialATSSHead`.
         """
-        # The network takes RGB if its preprocessor converts the BGR of OpenCV to RGB, otherwise BGR.
+        # The preprocessor receives BGR images from OpenCV. If it does not convert them to RGB, the network expects BGR.
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std
         if self.precision == "float16":
             inputs = inputs.half()
-        # class logits, deltas and, if the head predicts it, centerness logits: each a list with one map per level
+        # A head returns class logits, deltas and, if it has a centerness branch, centerness logits. Each of them is a
+        # list with one feature map per level.
         head_outputs: Any
         if isinstance(self.model, R3Det):
             head_outputs, priors = self.model.forward_stages(inputs)
@@ -126,11 +130,11 @@ class DetectionGraph(nn.Module):
 
     @property
     def _has_centerness(self) -> bool:
-        # RotatedRetinaHead has no centerness branch, whether trained with ATSS or not; all other supported heads have.
+        # Of the supported heads, only RotatedRetinaHead has no centerness branch, even if it is trained with ATSS.
         return not isinstance(self.head, RotatedRetinaHead)
 
     def _decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
-        """Decode deltas (B, A, 4 or 5), relative to priors (A, ...) or (B, A, ...), to boxes (B, A, 5)."""
+        """Decode deltas (B, A, 4 or 5) relative to priors (A, ...) or (B, A, ...), and return boxes (B, A, 5)."""
         batch_size, num_priors, _ = deltas.shape
         priors = priors.expand(batch_size, num_priors, priors.shape[-1])
         boxes = self.head.bbox_coder.decode(priors.flatten(0, 1), deltas.flatten(0, 1))
@@ -151,5 +155,5 @@ def _find_detection_head(model: Any) -> Any:
     if not isinstance(head, _HEADS):
         unsupported = type(model if head is None else head).__name__
         supported = ", ".join(cls.__name__ for cls in (*_HEADS, OfficialATSSHead, R3Det))
-        raise UserError(f"a model with {unsupported} cannot be exported", hint=f"models with {supported} can")
+        raise UserError(f"a model with {unsupported} cannot be exported", hint=f"supported are {supported}")
     return head

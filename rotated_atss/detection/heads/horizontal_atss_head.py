@@ -23,8 +23,8 @@ class HorizontalATSSHead(ATSSHead):
     Losses, decoding and NMS run in float32 regardless of the precision of the network.
 
     Args:
-        last_conv_cfg: Convolution of the last layer of both towers, such as ``dict(type="TorchvisionDCNv2")``; None
-            uses a plain convolution.
+        last_conv_cfg: Config of the convolution in the last layer of both towers, for example
+            ``dict(type="TorchvisionDCNv2")``; if None, it is a plain convolution.
         args, kwargs: Arguments of MMDetection's ``ATSSHead``.
     """
 
@@ -34,7 +34,10 @@ class HorizontalATSSHead(ATSSHead):
 
     @property
     def num_anchors(self) -> int:
-        """Return ``num_base_priors`` without the deprecation warning of MMDetection, which still uses this property."""
+        """Return ``num_base_priors``.
+
+        MMDetection still uses this property, although its own version logs a deprecation warning.
+        """
         return self.num_base_priors
 
     def _init_layers(self) -> None:
@@ -48,8 +51,8 @@ class HorizontalATSSHead(ATSSHead):
             )
 
     def init_weights(self) -> None:
-        """Initialize the weights as MMDetection does, and the offsets of deformable convolutions with 0."""
-        super().init_weights()  # also initializes the layers conv_offset, which have to be 0 again
+        """Initialize the weights as MMDetection does, but deformable convolutions as :class:`TorchvisionDCNv2` does."""
+        super().init_weights()  # also gives random weights to conv_offset, which must start with zeros
         for layer in self.modules():
             if isinstance(layer, TorchvisionDCNv2):
                 layer.init_weights()
@@ -61,13 +64,13 @@ class HorizontalATSSHead(ATSSHead):
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             outputs = _upcast_levels(cls_scores, bbox_preds, centernesses)
             losses = super().loss_by_feat(*outputs, *args, **kwargs)
-        return {**losses, "num_pos": self._num_pos}  # set by get_targets, which MMDetection's loss_by_feat calls
+        return {**losses, "num_pos": self._num_pos}  # MMDetection's loss_by_feat calls get_targets, which sets _num_pos
 
     def get_targets(self, *args: Any, **kwargs: Any) -> tuple:
         """Compute MMDetection's targets, and count the positives for ``num_pos``."""
         targets = super().get_targets(*args, **kwargs)
-        labels_per_level = targets[1]  # (B, N) each
-        labels = torch.cat(labels_per_level, 1)  # num_classes is background
+        labels_per_level = targets[1]  # one tensor (B, N) per level, with N priors
+        labels = torch.cat(labels_per_level, 1)  # the label num_classes means background
         self._num_pos = ((labels >= 0) & (labels < self.num_classes)).sum(1).float().mean()
         return targets
 
@@ -105,10 +108,10 @@ class HorizontalATSSHead(ATSSHead):
 
 
 def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
-    """Apply non-maximum suppression to horizontal boxes of each class.
+    """Apply non-maximum suppression to horizontal boxes, separately for each class.
 
-    Each class has its own call of torchvision's ``nms``. Offsetting the coordinates per class, as ``batched_nms`` does,
-    would round them.
+    torchvision's ``nms`` is called once per class. ``batched_nms`` is not used: it can add an offset per class to the
+    coordinates, which rounds them.
 
     Args:
         boxes: (N, 4) ``x1, y1, x2, y2``.
@@ -124,13 +127,15 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
         >>> classwise_nms(boxes, torch.tensor([0.7, 0.9, 0.8]), torch.tensor([0, 0, 1]), 0.5)
         tensor([1, 2])
     """
-    from torchvision.ops import nms  # takes a second; oriented models, which import this module too, do not need it
+    # The import takes a second. Oriented models also import this module, but do not need torchvision's NMS.
+    from torchvision.ops import nms
 
     keep_per_class = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
     for label in labels.unique():
         rows = torch.nonzero(labels == label).squeeze(1)
         keep_per_class.append(rows[nms(boxes[rows], scores[rows], iou_threshold)])
-    keep = torch.cat(keep_per_class).sort().values  # input order, which the stable sort keeps for equal scores
+    # The kept boxes return to input order here, so that the stable sort below leaves equal scores in input order.
+    keep = torch.cat(keep_per_class).sort().values
     return keep[scores[keep].argsort(descending=True, stable=True)]
 
 

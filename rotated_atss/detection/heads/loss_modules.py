@@ -18,15 +18,16 @@ class SigmoidFocalLoss(nn.Module):
     Args:
         use_sigmoid: Must be True. MMDetection's heads read it from the config to set their number of output channels.
         gamma: Focusing exponent.
-        alpha: Weight of the positive term; that of the negative term is ``1 - alpha``.
+        alpha: Weight of the positive term; the weight of the negative term is ``1 - alpha``.
         loss_weight: Factor of the loss.
 
     Raises:
         ValueError: ``use_sigmoid=False``.
 
     Example:
-        >>> loss = SigmoidFocalLoss(gamma=0.0, alpha=0.5)  # half the cross entropy
-        >>> loss(torch.zeros(1, 1), torch.tensor([0]))
+        >>> half_cross_entropy = SigmoidFocalLoss(gamma=0.0, alpha=0.5)
+        >>> logits, labels = torch.zeros(1, 1), torch.tensor([0])
+        >>> half_cross_entropy(logits, labels)
         tensor(0.3466)
     """
 
@@ -46,8 +47,8 @@ class SigmoidFocalLoss(nn.Module):
 
         Args:
             pred: (N, C) logits.
-            target: (N,) int64 labels in [0, C]; C is background.
-            weight: (N,) or None.
+            target: (N,) int64 labels in [0, C]; the label C means background.
+            weight: (N,) weight of each row; None for equal weights.
             avg_factor: Normalizer.
 
         Returns:
@@ -71,8 +72,9 @@ class RotatedIoULoss(nn.Module):
         ValueError: The mode is unknown.
 
     Example:
-        >>> box, half = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]]), torch.tensor([[1.0, 0.0, 2.0, 2.0, 0.0]])
-        >>> RotatedIoULoss(mode="linear")(half, box)
+        >>> gt_boxes = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]])
+        >>> right_half = torch.tensor([[1.0, 0.0, 2.0, 2.0, 0.0]])
+        >>> RotatedIoULoss(mode="linear")(right_half, gt_boxes)
         tensor(0.5000)
     """
 
@@ -92,7 +94,7 @@ class RotatedIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted boxes.
             target: (N, 5) ground-truth boxes.
-            weight: (N,); or (N, 5), which is averaged over each row; or None.
+            weight: (N,) weight of each box; or (N, 5), which is averaged over each row; or None for equal weights.
             avg_factor: Normalizer.
 
         Returns:
@@ -115,10 +117,11 @@ class GaussianLoss(nn.Module):
 
     Args:
         kind: ``gwd`` (Yang et al., arXiv 2101.11952; published with ``loss_weight=5``), ``kld`` (arXiv 2106.01883;
-            published with ``loss_weight=5.5, sqrt=False``), or a symmetric variant of ``kld``: ``jd``, ``kld_symmax``,
-            ``kld_symmin``.
+            published with ``loss_weight=5.5, sqrt=False``), or a symmetric variant of ``kld`` (``jd``, ``kld_symmax``
+            or ``kld_symmin``).
         loss_weight: Factor of the loss.
-        kwargs: Arguments of ``GDLoss``: ``fun`` (``log1p``, ``sqrt``, ``none``), ``tau``, ``alpha``, ``sqrt``.
+        kwargs: Arguments of ``GDLoss``, which are ``fun`` (``log1p``, ``sqrt`` or ``none``), ``tau``, ``alpha`` and
+            ``sqrt``.
 
     Raises:
         ValueError: The kind is unknown.
@@ -153,7 +156,7 @@ class KFIoULoss(nn.Module):
 
     Args:
         fun: ``none`` (1 - KFIoU), ``ln`` or ``exp``.
-        loss_weight: Factor of the loss; published with 5.
+        loss_weight: Factor of the loss; the published value is 5.
 
     Raises:
         ValueError: ``fun`` is unknown.
@@ -184,7 +187,7 @@ class KFIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted deltas.
             target: (N, 5) target deltas.
-            weight: (N,); or (N, 5), which is averaged over each row; or None.
+            weight: (N,) weight of each box; or (N, 5), which is averaged over each row; or None for equal weights.
             avg_factor: Normalizer.
             pred_boxes: (N, 5) decoded boxes.
             target_boxes: (N, 5) ground-truth boxes.

@@ -1,10 +1,10 @@
-"""What a box loss compares: deltas, decoded boxes or both."""
+"""Find out what a box loss compares (deltas, decoded boxes or both), and check it against the head's setting."""
 
 from __future__ import annotations
 
 from torch import nn
 
-# Class names of the losses in MMDetection and mmrotate that compare decoded boxes contain one of these strings.
+# In MMDetection and mmrotate, the class name of each loss that compares decoded boxes contains one of these strings.
 _NAME_PARTS_OF_BOX_LOSSES = ("IoU", "GD", "KLD", "GWD")
 
 
@@ -12,11 +12,13 @@ def loss_target(loss: nn.Module) -> str:
     """Return whether a box loss compares deltas, decoded boxes or both.
 
     Args:
-        loss: Box loss. Its attribute ``loss_target`` is returned if it has one; otherwise the class name decides:
-            ``boxes`` for the IoU and Gaussian losses of MMDetection and mmrotate, ``deltas`` for others.
+        loss: Box loss. If it has an attribute ``loss_target``, the value of this attribute is returned. Otherwise the
+            result depends on the class name: ``boxes`` for the IoU and Gaussian losses of MMDetection and mmrotate,
+            ``deltas`` for all others.
 
     Returns:
-        ``deltas``, ``boxes``, or ``both`` for a loss of deltas that also takes decoded boxes (``KFIoULoss``).
+        ``deltas``, ``boxes``, or ``both``. ``both`` means a loss on deltas that also takes decoded boxes, such as
+        ``KFIoULoss``.
 
     Example:
         >>> import torch
@@ -32,7 +34,7 @@ def loss_target(loss: nn.Module) -> str:
 
 
 def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
-    """Reject a box loss that does not match ``reg_decoded_bbox``.
+    """Reject a box loss that contradicts ``reg_decoded_bbox``.
 
     Args:
         loss_bbox: Box loss of the head.
@@ -40,7 +42,8 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
 
     Raises:
         ValueError: The loss compares boxes and ``reg_decoded_bbox`` is False, or the loss compares deltas and
-            ``reg_decoded_bbox`` is True. A loss of both is given deltas, so it needs False, too.
+            ``reg_decoded_bbox`` is True. A loss that compares both also requires False, because its first arguments
+            are deltas.
 
     Example:
         >>> import torch
@@ -49,11 +52,11 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
     name, target = type(loss_bbox).__name__, loss_target(loss_bbox)
     if target == "boxes" and not reg_decoded_bbox:
         raise ValueError(
-            f"{name} compares boxes, got reg_decoded_bbox=False. Set reg_decoded_bbox=True or use a loss of deltas, "
+            f"{name} compares boxes, got reg_decoded_bbox=False. Set reg_decoded_bbox=True or use a loss on deltas, "
             "such as L1Loss."
         )
     if target != "boxes" and reg_decoded_bbox:
         raise ValueError(
-            f"{name} compares deltas, got reg_decoded_bbox=True. Set reg_decoded_bbox=False or use a loss of boxes, "
+            f"{name} compares deltas, got reg_decoded_bbox=True. Set reg_decoded_bbox=False or use a loss on boxes, "
             "such as RotatedIoULoss."
         )

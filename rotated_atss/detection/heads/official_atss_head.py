@@ -1,20 +1,23 @@
-"""Head of the official ATSS implementation, for the weights of its authors.
+"""Head of the official ATSS implementation, for the weights that the authors have published.
 
 The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and the first prior of a
 level is centered at pixel index ``stride / 2``. In the continuous coordinates of this package, the width is
-``x2 - x1``, and that prior is centered at ``(stride + 1) / 2``, which the configs set. The remaining differences from
-MMDetection's ATSS head are implemented here:
+``x2 - x1``, and the center of the same prior is at ``(stride + 1) / 2``. The configs set this center. The other
+differences from MMDetection's ATSS head are implemented in this module:
 
-- network: the convolutions of the towers have a bias;
-- training: the center test (``center_margin`` of the assigner), the centerness targets and the GIoU loss use boxes that
-  extend from the center of the first pixel to the center of the last one; priors in the padding of a batch are trained
-  as background; normalizers of the losses are sums over the batch, without a minimum of one positive per image;
-- inference: a score is ``sqrt(class score * centerness)``, the top-k selection is by this score, and boxes are rescaled
-  in inclusive coordinates.
+- Network: the convolutions of the towers have a bias.
+- Training:
 
-One difference, in the ground truth, is not reproduced: when the official code resizes an image by ``scale``, the right
-side x2 of a box becomes ``(x2 - 1) * scale + 1`` instead of ``x2 * scale``, which is ``scale - 1`` pixels less. The
-same holds for the lower side.
+  - The center test (``center_margin`` of the assigner), the centerness targets and the GIoU loss use boxes that extend
+    from the center of the first pixel to the center of the last pixel.
+  - Priors in the padding of a batch are trained as background.
+  - The normalizers of the losses are sums over the batch, without a minimum of one positive per image.
+- Inference: a score is ``sqrt(class score * centerness)``, the top-k selection ranks by this score, and boxes are
+  rescaled in inclusive coordinates.
+
+One difference in the ground truth is not reproduced: when the official code resizes an image by ``scale``, the right
+side x2 of a box becomes ``(x2 - 1) * scale + 1``. In this package it becomes ``x2 * scale``, which is ``scale - 1``
+pixels more. The same holds for the lower side.
 """
 
 from __future__ import annotations
@@ -36,12 +39,14 @@ from rotated_atss.ops.dtypes import upcast
 
 @MODELS.register_module()
 class OfficialATSSHead(HorizontalATSSHead):
-    """Head of the official ATSS implementation.
+    """ATSS head that gives the same results as the official ATSS implementation.
 
-    Tower convolutions have a bias before their GroupNorm. The score is ``sqrt(class score * centerness)``; the
-    ``nms_pre`` candidates with the highest score are selected per level. Training requires an assigner with
-    ``center_margin=0.51``, as in the configs: 0.5 px between the side of a box and the center of its outer pixels, plus
-    the 0.01 px of the official center test.
+    The convolutions of the towers have a bias before GroupNorm. The score is ``sqrt(class score * centerness)``. Per
+    level, the ``nms_pre`` candidates with the highest scores are selected.
+
+    Training requires an assigner with ``center_margin=0.51``, as in the configs. This margin is the sum of 0.5 px, the
+    distance from the side of a box to the center of its outer pixels, and 0.01 px, the margin of the official center
+    test.
 
     Args:
         kwargs: Arguments of :class:`HorizontalATSSHead`.
@@ -53,8 +58,8 @@ class OfficialATSSHead(HorizontalATSSHead):
             layer.conv.bias = nn.Parameter(torch.zeros(self.feat_channels))
 
     def get_anchors(self, *args: Any, **kwargs: Any) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """Generate the priors of each image and mark all as valid, including those in the padding of the batch."""
-        priors, valid_flags = super().get_anchors(*args, **kwargs)  # lists per image of tensors per level
+        """Generate the priors of each image and mark all priors as valid, even in the padding of the batch."""
+        priors, valid_flags = super().get_anchors(*args, **kwargs)  # each: per image, a list of one tensor per level
         return priors, [[torch.ones_like(level) for level in image] for image in valid_flags]
 
     def centerness_target(self, anchors: Tensor, gts: Tensor) -> Tensor:
@@ -87,16 +92,16 @@ class OfficialATSSHead(HorizontalATSSHead):
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             anchors = self.get_anchors(featmap_sizes, batch_img_metas, device=cls_scores[0].device)
             targets = self.get_targets(*anchors, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
-            # (B * A, ...) each, for A priors per image; only the rows of positives in gt_boxes have a meaning
+            # Each tensor is (B * A, ...), with A priors per image. In gt_boxes, only the rows of positives are defined.
             priors, labels, label_weights, gt_boxes = (torch.cat(levels, 1).flatten(0, 1) for levels in targets[:4])
             logits = upcast(flatten_levels(cls_scores, self.cls_out_channels)).flatten(0, 1)  # (B * A, C)
             deltas = upcast(flatten_levels(bbox_preds, 4)).flatten(0, 1)  # (B * A, 4)
             centerness_logits = upcast(flatten_levels(centernesses, 1)).flatten()  # (B * A,)
             pos_inds = torch.nonzero(labels < self.num_classes).squeeze(1)
-            # the minimum of 1 applies to the batch, not to each image as in MMDetection
+            # In MMDetection, the minimum of 1 applies to each image, here to the whole batch.
             avg_factor = reduce_mean(logits.new_tensor(len(pos_inds))).clamp(min=1)
             target_centerness = self.centerness_target(priors[pos_inds], gt_boxes[pos_inds])
-            # The official code has no minimum of this normalizer; tiny only avoids a division by zero.
+            # The official code does not limit this normalizer. Here, the minimum ``tiny`` only avoids division by zero.
             total_weight = reduce_mean(target_centerness.sum()).clamp(min=torch.finfo(target_centerness.dtype).tiny)
             losses = {"loss_cls": self.loss_cls(logits, labels, label_weights, avg_factor=avg_factor)}
             if len(pos_inds):
@@ -125,7 +130,8 @@ class OfficialATSSHead(HorizontalATSSHead):
     ) -> list[InstanceData]:
         """Decode the ``nms_pre`` candidates per level with the highest product of class score and centerness."""
         cfg = self.test_cfg if cfg is None else cfg
-        # The base class selects by the class score alone. The class score of masked candidates is 0, so it drops them.
+        # The base class selects candidates by their class score alone. It drops all candidates that are masked here,
+        # because their class score is 0.
         topk_logits = [
             mask_all_but_topk(logits.float(), centerness.float(), cfg.score_thr, cfg.nms_pre)
             for logits, centerness in zip(cls_scores, score_factors)
@@ -142,7 +148,7 @@ class OfficialATSSHead(HorizontalATSSHead):
     ) -> InstanceData:
         """Apply NMS in pixels of the network input, then scale the boxes to the original image."""
         results.scores = (results.scores * results.score_factors).sqrt()
-        results.score_factors = torch.ones_like(results.scores)  # the base class multiplies the scores by them
+        results.score_factors = torch.ones_like(results.scores)  # the base class multiplies the scores by these factors
         results = super()._bbox_post_process(results, cfg, rescale=False, with_nms=with_nms, img_meta=img_meta)
         if rescale:
             assert img_meta is not None
@@ -151,16 +157,16 @@ class OfficialATSSHead(HorizontalATSSHead):
 
 
 def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk: int) -> Tensor:
-    """Set the logits of all but the ``topk`` best candidates of each image to minus infinity.
+    """Set all logits to minus infinity, except those of the ``topk`` best candidates of each image.
 
     Args:
         logits: (B, C, H, W) class logits of a level with one prior per location.
         centerness: (B, 1, H, W) centerness logits.
-        score_thr: Candidates have a class score above this value.
-        topk: Number of candidates per image to keep: those with the highest product of class score and centerness.
+        score_thr: A location and class is a candidate if its class score is above this value.
+        topk: Number of candidates to keep per image, by descending product of class score and centerness.
 
     Returns:
-        (B, C, H, W). All logits are kept if there are fewer than ``topk`` candidates.
+        The logits (B, C, H, W). If an image has fewer than ``topk`` candidates, all its logits are kept.
 
     Example:
         >>> logits, centerness = torch.tensor([[[[3.0, 2.0]]]]), torch.tensor([[[[-3.0, 0.0]]]])
@@ -171,7 +177,7 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
     products = torch.where(scores > score_thr, scores * centerness.sigmoid(), -1.0)  # -1 is below all products
     if products[0].numel() <= topk:
         return logits
-    lowest_topk_product = products.flatten(1).topk(topk).values[:, -1]  # (B,)
+    lowest_topk_product = products.flatten(1).topk(topk).values[:, -1]  # (B,); -1 in images with fewer candidates
     return logits.masked_fill(products < lowest_topk_product[:, None, None, None], -torch.inf)
 
 
@@ -182,7 +188,7 @@ def shrink_to_pixel_centers(boxes: Tensor) -> Tensor:
         boxes: (N, 4) ``x1, y1, x2, y2``.
 
     Returns:
-        (N, 4); sides shorter than one pixel become 0.
+        (N, 4) boxes. Sides shorter than one pixel get the length 0.
 
     Example:
         >>> shrink_to_pixel_centers(torch.tensor([[20.0, 5.0, 24.0, 6.0]]))

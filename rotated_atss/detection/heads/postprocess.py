@@ -1,4 +1,4 @@
-"""Clamping, rescaling and NMS of the decoded boxes of a batch."""
+"""Clamp, rescale and filter the decoded boxes of a batch, and apply NMS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from rotated_atss.ops.candidates import Candidates, image_slices, suppress_candi
 
 
 def clamp_centers_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
-    """Clamp the centers of boxes to the resized images, as mmrotate does in testing (``test_cfg.clamp_centers=True``).
+    """Clamp the centers of boxes to their resized images, as mmrotate does when it tests a model.
+
+    The heads call this function if ``test_cfg.clamp_centers`` is True.
 
     Args:
         boxes: (N, 5) in pixels of the network input.
@@ -21,7 +23,7 @@ def clamp_centers_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: 
         batch_img_metas: Meta information of each image, with ``img_shape``, the (height, width) of the resized image.
 
     Returns:
-        (N, 5), see :func:`rotated_atss.ops.box_transforms.clamp_centers`.
+        (N, 5) boxes, from :func:`rotated_atss.ops.box_transforms.clamp_centers`.
 
     Example:
         >>> boxes = torch.tensor([[-3.0, 70.0, 8.0, 4.0, 0.0]])
@@ -33,15 +35,15 @@ def clamp_centers_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: 
 
 
 def rescale_to_original(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
-    """Scale boxes of the network input to the original images.
+    """Scale boxes from pixels of the network input to pixels of the original images.
 
     Args:
-        boxes: (N, 5).
+        boxes: (N, 5) in pixels of the network input.
         image_index: (N,) int64, image of each box.
         batch_img_metas: Meta information of each image, with ``scale_factor`` (x, y).
 
     Returns:
-        (N, 5).
+        (N, 5) in pixels of the original images.
 
     Example:
         >>> boxes = torch.tensor([[20.0, 10.0, 8.0, 4.0, 0.0]])
@@ -50,7 +52,7 @@ def rescale_to_original(boxes: Tensor, image_index: Tensor, batch_img_metas: lis
     """
     scales = [meta["scale_factor"] for meta in batch_img_metas]
     factors = [(float(1 / scale_x), float(1 / scale_y)) for scale_x, scale_y in scales]
-    if len(set(factors)) == 1:
+    if len(set(factors)) == 1:  # all images have the same factors, so one call scales all boxes
         return scale_obb(boxes, factors[0])
     scaled = boxes.clone()
     for image, factor in enumerate(factors):
@@ -62,15 +64,15 @@ def rescale_to_original(boxes: Tensor, image_index: Tensor, batch_img_metas: lis
 def postprocess_detections(
     boxes: Tensor, candidates: Candidates, num_images: int, num_classes: int, cfg: Any, with_nms: bool
 ) -> list[InstanceData]:
-    """Filter candidates by size, apply class-wise NMS and split them into detections per image.
+    """Filter candidates by size, apply class-wise NMS, and return the remaining detections per image.
 
     Args:
         boxes: (N, 5) decoded boxes of the candidates.
         candidates: Image, label and score of each candidate, ordered by image.
         num_images: Number of images in the batch.
         num_classes: Number of classes.
-        cfg: Test settings ``min_bbox_size`` (boxes with a side up to this number of pixels are dropped),
-            ``nms.iou_threshold`` and ``max_per_img``.
+        cfg: Test settings ``min_bbox_size`` (a box is dropped if its width or height does not exceed this number of
+            pixels), ``nms.iou_threshold`` and ``max_per_img``.
         with_nms: Whether to apply NMS and to limit the number of detections. Without NMS, detections keep the order of
             the candidates.
 

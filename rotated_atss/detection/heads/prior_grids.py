@@ -1,4 +1,4 @@
-"""Regular grids of the prior centers of MMDetection's prior generators."""
+"""Describe the priors of MMDetection's prior generators: the grids of their centers, and which cells are valid."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
     """Describe the prior centers of each level as a regular grid.
 
     Args:
-        prior_generator: Generator with ``strides`` (x, y), equal in x and y, and, if it generates anchors,
-            ``base_anchors`` per level. The center of the first cell is that of the first base anchor. The
-            :class:`PriorGrid` of a refinement stage has no base anchors: its priors are boxes of the previous stage, so
-            the centers of the grid are not used and (0, 0) is set.
+        prior_generator: Generator with ``strides`` (x, y) per level, which must be equal in x and y. If it generates
+            anchors, it also has ``base_anchors`` per level, and the first base anchor gives the center of the first
+            cell. The :class:`PriorGrid` of a refinement stage has no base anchors, because its priors are the boxes of
+            the previous stage. The centers of its grids are not used, so the first center is set to (0, 0).
         featmap_sizes: (height, width) of each feature map.
 
     Returns:
@@ -29,7 +29,9 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
         >>> prior_grids(generator, [torch.Size((4, 6))])
         [Grid(height=4, width=6, stride=8, x0=4.0, y0=4.0)]
     """
-    base_anchors = getattr(prior_generator, "base_anchors", None) or [torch.zeros(1, 4)] * len(featmap_sizes)
+    base_anchors = getattr(prior_generator, "base_anchors", None)
+    if not base_anchors:
+        base_anchors = [torch.zeros(1, 4)] * len(featmap_sizes)
     first_centers = [((anchors[0, :2] + anchors[0, 2:]) / 2).tolist() for anchors in base_anchors]  # (x, y) per level
     return [
         Grid(height, width, stride, *first_center)
@@ -40,16 +42,18 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
 def valid_hw(
     prior_generator: Any, featmap_sizes: list[torch.Size], pad_shape: tuple[int, ...]
 ) -> list[tuple[int, int]]:
-    """Compute how many rows and columns of each level are valid for an image, as MMDetection's valid flags do.
+    """Compute how many rows and columns of each level are valid for an image.
+
+    The rule is the same as for the valid flags of MMDetection's generators.
 
     Args:
         prior_generator: Generator with ``strides`` (x, y) per level.
         featmap_sizes: (height, width) of each feature map.
-        pad_shape: Height and width in pixels of the image with its own padding. Cells in the padding that batching
-            adds are not valid.
+        pad_shape: Height and width, in pixels, of the image with its own padding. Cells outside it, in the padding that
+            batching adds, are not valid.
 
     Returns:
-        (rows, columns) per level.
+        Number of valid (rows, columns) per level.
 
     Example:
         >>> from mmdet.models.task_modules import AnchorGenerator

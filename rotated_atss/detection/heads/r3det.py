@@ -1,6 +1,6 @@
-"""R3Det (Yang et al., arXiv 1908.05612): a RetinaNet whose boxes are refined by further stages.
+"""R3Det (Yang et al., arXiv 1908.05612): a RetinaNet with further stages that refine its boxes.
 
-Between two stages, the features are aligned with the boxes of the earlier stage.
+Before each refinement stage, the features are aligned with the boxes of the previous stage.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from rotated_atss.ops.feature_align import align_features
 class FeatureRefinement(BaseModule):
     """Feature refinement module of R3Det, in plain PyTorch for every device.
 
-    The module convolves the feature map of a level. To the features of each location, it adds the convolved features at
-    this location and those at the center of the box that was predicted there.
+    The module convolves the feature map of each level. It then adds two vectors to the features of each location: the
+    convolved features at this location, and the convolved features at the center of the box that was predicted for this
+    location.
 
     Args:
-        feat_channels: Channels of every level.
+        feat_channels: Number of channels on every level.
         strides: Stride of each level in pixels.
         transposed: Whether to swap x and y when sampling, see :func:`rotated_atss.ops.feature_align.align_features`.
-            Weights work only with the sampling that they were trained with. Therefore the value is saved with the
-            weights, and loading them replaces it.
+            Weights work only with the sampling that they were trained with. Therefore ``transposed`` is saved with the
+            weights, and loading weights sets it to the saved value.
     """
 
     def __init__(self, feat_channels: int, strides: list[int], transposed: bool = False) -> None:
@@ -42,7 +43,7 @@ class FeatureRefinement(BaseModule):
         self.conv_1_5 = nn.Conv2d(feat_channels, feat_channels, (1, 5), padding=(0, 2))
         self.conv_1_1 = nn.Conv2d(feat_channels, feat_channels, 1)
         self.register_buffer("transposed", torch.tensor(float(transposed)))
-        self._is_transposed = transposed  # a copy on the host: reading the buffer would synchronize with the device
+        self._is_transposed = transposed  # a copy, because reading the buffer would synchronize with the GPU
 
     def init_weights(self) -> None:
         """Initialize the convolutions with a normal distribution."""
@@ -66,7 +67,7 @@ class FeatureRefinement(BaseModule):
         refined = []
         for level, level_boxes, stride in zip(features, boxes, self.strides):
             convolved = self.conv_5_1(self.conv_1_5(level)) + self.conv_1_1(level)
-            # convolved features plus convolved features at the centers of the boxes
+            # align_features adds the convolved features at each location and at the center of its box.
             aligned = align_features(convolved, level_boxes, stride, transposed=self._is_transposed)
             refined.append(level + aligned.to(level.dtype))
         return refined
@@ -74,13 +75,13 @@ class FeatureRefinement(BaseModule):
 
 @MODELS.register_module()
 class RotatedRefineHead(RotatedRetinaHead):
-    """Head of a refinement stage of R3Det; its priors are the boxes of the previous stage, one per location.
+    """Head of a refinement stage of R3Det, whose priors are the boxes of the previous stage, one per location.
 
     Args:
         frm_cfg: Config of the feature refinement module.
-        args, kwargs: Arguments of :class:`RotatedRetinaHead`. The prior generator is a
-            :class:`rotated_atss.detection.task_modules.prior_generators.PriorGrid`, which only gives the grid of each
-            level.
+        args, kwargs: Arguments of :class:`RotatedRetinaHead`. The prior generator must be a
+            :class:`rotated_atss.detection.task_modules.prior_generators.PriorGrid`. It describes the grid of each level
+            and generates no priors.
     """
 
     def __init__(self, *args: Any, frm_cfg: dict, **kwargs: Any) -> None:
@@ -88,7 +89,7 @@ class RotatedRefineHead(RotatedRetinaHead):
         self.feat_refine_module = MODELS.build(frm_cfg)
 
     def forward(self, features: tuple[Tensor, ...], boxes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Refine the features with the boxes and compute class logits and deltas from them.
+        """Refine the features with the boxes, and compute class logits and deltas from the refined features.
 
         Args:
             features: Feature maps per level, (B, C, H, W).
@@ -103,13 +104,13 @@ class RotatedRefineHead(RotatedRetinaHead):
 def decode_best_boxes(
     head: RotatedRetinaHead, cls_scores: list[Tensor], bbox_preds: list[Tensor], priors: list[Tensor] | None = None
 ) -> list[Tensor]:
-    """Decode the highest-scoring box of each location, without gradient.
+    """Decode the box of the highest-scoring prior at each location, without gradients.
 
     Args:
         head: Head that computed the outputs.
         cls_scores: Class logits per level, (B, priors per location * C, H, W).
         bbox_preds: Deltas per level, (B, priors per location * 5, H, W).
-        priors: Priors per level, (B, H * W, 5), one per location; None uses those of the head.
+        priors: Priors per level, (B, H * W, 5), one per location; if None, the priors of the head are used.
 
     Returns:
         Boxes per level, (B, H * W, 5).
@@ -129,14 +130,14 @@ def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas:
         batch_size, num_base_priors = logits.shape[0], head.num_base_priors  # priors per location
         logits = logits.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, head.cls_out_channels)
         deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, 5)
-        # (H * W * num_base_priors, 5) for all images or (B, H * W, 5) per image, reshaped to
-        # (1 or B, H * W, num_base_priors, 5)
+        # Priors are (H * W * num_base_priors, 5) if all images share them, or (B, H * W, 5) if each image has its own.
+        # Both shapes become (1 or B, H * W, num_base_priors, 5), and then the shape of the deltas.
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)
-        best_prior_index = logits.amax(-1).argmax(-1)  # (B, H * W)
+        best_prior_index = logits.amax(-1).argmax(-1)  # (B, H * W), index among the priors of a location
         gather_index = best_prior_index[..., None, None].expand(-1, -1, 1, 5)
         best_priors, best_deltas = priors.gather(2, gather_index).squeeze(2), deltas.gather(2, gather_index).squeeze(2)
-        # The boxes are not normalized to the angle version: if w and h were swapped, the deltas dx and dy of the next
-        # stage would be relative to the other side.
+        # The boxes are not normalized to the angle version, because this could swap w and h. The deltas dx and dy of
+        # the next stage would then be relative to the other side.
         return head.bbox_coder.decode(best_priors, best_deltas, normalize=False)
 
 
@@ -144,15 +145,16 @@ def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas:
 class R3Det(BaseDetector):
     """R3Det with any number of refinement stages.
 
-    The parameter names are those of ``RefineSingleStageDetector`` in mmrotate 1.x.
+    The parameters have the same names as in ``RefineSingleStageDetector`` of mmrotate 1.x.
 
     Args:
         backbone: Config of the backbone.
         neck: Config of the neck.
         bbox_head_init: Config of the head of the first stage.
-        bbox_head_refine: Configs of the heads of the refinement stages, in order; the last one predicts the detections.
-        train_cfg: Training settings: ``init`` for the first head; ``refine`` and ``stage_loss_weights``, each with one
-            entry per refinement stage.
+        bbox_head_refine: Configs of the heads of the refinement stages, in order. The last head predicts the
+            detections.
+        train_cfg: Training settings: ``init`` (for the first head), ``refine`` (a list with one entry per refinement
+            stage) and ``stage_loss_weights`` (also one entry per refinement stage).
         test_cfg: Test settings of the heads.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Config of the initialization.
@@ -201,8 +203,8 @@ class R3Det(BaseDetector):
             batch_data_samples: Ground truth of each image.
 
         Returns:
-            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage; those of refinement stage N, counted from 0,
-            have the suffix ``_refine_N``.
+            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage. The names for refinement stage N, counted
+            from 0, have the suffix ``_refine_N``.
         """
         features = self.extract_feat(batch_inputs)
         gt_instances, gt_instances_ignore, metas = unpack_gt_instances(batch_data_samples)
@@ -246,8 +248,8 @@ class R3Det(BaseDetector):
         """Run all stages.
 
         Returns:
-            The outputs of the last stage (class logits and deltas per level), and its priors: the boxes of the previous
-            stage per level, None without refinement stages.
+            The outputs of the last stage (class logits and deltas per level), and the priors of the last stage. These
+            priors are the boxes of the previous stage per level; they are None if there are no refinement stages.
         """
         features = self.extract_feat(batch_inputs)
         head, boxes = self.bbox_head_init, None

@@ -17,16 +17,16 @@ from rotated_atss.detection.heads.dense_head import OrientedDenseHead, flatten_l
 class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     """RetinaNet head for oriented boxes, with the layers and parameter names of MMDetection's ``RetinaHead``.
 
-    With :class:`RotatedATSSAssigner` it is the head of Rotated ATSS in mmrotate 0.x; with
-    :class:`RotatedMaxIoUAssigner` it is the head of Rotated RetinaNet.
+    With the assigner :class:`RotatedATSSAssigner`, this is the head of Rotated ATSS in mmrotate 0.x. With
+    :class:`RotatedMaxIoUAssigner`, it is the head of Rotated RetinaNet.
 
     Args:
-        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,);
-            With ``reg_decoded_bbox=True``, ``loss_bbox`` compares decoded boxes. With False, it compares deltas, or
-            both deltas and decoded boxes.
+        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` must take logits (N, C) and labels (N,).
+            If ``reg_decoded_bbox`` is True, ``loss_bbox`` must compare decoded boxes. If it is False, ``loss_bbox``
+            must compare deltas, or both deltas and decoded boxes.
 
     Raises:
-        ValueError: A loss does not match the head, or a training setting is not supported.
+        ValueError: The head does not support a loss or a training setting.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -50,12 +50,12 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             batch_gt_instances: Ground truth of each image.
             batch_img_metas: Meta information of each image.
             batch_gt_instances_ignore: Ignored regions of each image.
-            priors: Priors per level and image, (B, N, 5); None uses those of the generator for all images.
+            priors: Priors per level, (B, N, 5); if None, all images have the priors of the generator.
 
         Returns:
             ``loss_cls``, ``loss_bbox`` and ``num_pos``, the mean number of positives per image.
         """
-        # under autocast, parts of the assignment and of the losses would be computed in half precision
+        # Autocast is disabled, because it would compute parts of the assignment and of the losses in half precision.
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             if priors is None:
@@ -70,18 +70,17 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     def loss_from_targets(
         self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, batch_gt_instances: list[InstanceData]
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch of B images, each with A priors, and C classes, after label assignment.
+        """Compute the losses of a batch after label assignment, with B images, A priors per image and C classes.
 
         Args:
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
-            priors: (A, 5), or (B, A, 5) if each image has its own.
-            gt_index: (B, A) index of the assigned box of each prior, or the code of background or ignored priors, as
-                :meth:`assign_batch` returns it.
+            priors: (A, 5), or (B, A, 5) if each image has its own priors.
+            gt_index: (B, A) result of :meth:`assign_batch`.
             batch_gt_instances: Ground truth of each image.
 
         Returns:
-            The same as :meth:`loss_by_feat`.
+            The same dict as :meth:`loss_by_feat`.
         """
         loss_cls, avg_factor, num_pos = self.classification_loss(logits, gt_index, batch_gt_instances)
         positives = self.gather_positives(gt_index, batch_gt_instances)
