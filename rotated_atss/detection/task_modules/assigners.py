@@ -1,4 +1,4 @@
-"""Assigners by ATSS and by IoU thresholds, registered with MMDetection."""
+"""Assigners for MMDetection: by ATSS and by IoU thresholds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from rotated_atss.ops.boxes import obb_to_hbb
 
 @TASK_UTILS.register_module()
 class RotatedATSSAssigner(TensorAssigner):
-    """Assign with ATSS, by oriented boxes or by their circumscribed horizontal boxes.
+    """Assign ground-truth boxes to priors with ATSS, by oriented boxes or by their circumscribed horizontal boxes.
 
-    With circumscribed boxes, the centers of about a third of the positives lie outside the oriented box, as in the
-    published hbb models.
+    With circumscribed boxes, the centers of about a third of the positives lie outside their oriented boxes. This is
+    also so in the published hbb models.
 
     Args:
-        topk: Candidate locations per level.
-        center_margin: A positive's center lies inside its box, more than this number of pixels from every side.
+        topk: Number of candidate locations per level.
+        center_margin: Number of pixels. The center of a positive must lie inside the assigned box, and farther than
+            this from each side.
         kwargs: As for :class:`TensorAssigner`.
 
     Example:
@@ -41,10 +42,13 @@ class RotatedATSSAssigner(TensorAssigner):
         self.topk, self.center_margin = topk, center_margin
 
     def max_num_pos(self, num_gts: int, num_levels: int, priors_per_location: int) -> int:
-        """Return an upper bound of the number of positives: the number of candidates.
+        """Return the number of candidates, which is an upper bound of the number of positives.
 
-        ``priors_per_location`` is the number in the prior generator. It is used only if the assigner's own
-        ``priors_per_location`` is None.
+        Args:
+            num_gts: Number of ground-truth boxes in the batch.
+            num_levels: Number of levels.
+            priors_per_location: Number of priors per location in the prior generator. It is used only if the
+                assigner's own ``priors_per_location`` is None.
         """
         return num_gts * num_levels * self.topk * (self.priors_per_location or priors_per_location)
 
@@ -67,9 +71,9 @@ class RotatedATSSAssigner(TensorAssigner):
         valid_hw: list[list[tuple[int, int]]],
         on_grids: bool = True,
     ) -> Tensor:
-        """Assign the ground-truth boxes of a batch to priors; if ``on_grids``, process all images at once.
+        """Assign the ground-truth boxes of a batch to priors; if ``on_grids`` is True, process all images at once.
 
-        Arguments and result are those of :meth:`TensorAssigner.assign_batch`.
+        The arguments and the result are the same as in :meth:`TensorAssigner.assign_batch`.
         """
         if not on_grids:
             return super().assign_batch(
@@ -88,14 +92,14 @@ class RotatedATSSAssigner(TensorAssigner):
 
 @TASK_UTILS.register_module()
 class HorizontalATSSAssigner(RotatedATSSAssigner):
-    """Assign horizontal boxes with ATSS in MMDetection's ``ATSSHead``.
+    """Assign horizontal boxes to priors with ATSS, for MMDetection's ``ATSSHead``.
 
-    This assigner replaces MMDetection's ``ATSSAssigner`` and builds no (priors x boxes) matrix.
+    Unlike MMDetection's ``ATSSAssigner``, which it replaces, this assigner builds no matrix of priors x boxes.
 
     Args:
-        topk: Candidate locations per level.
-        ignore_iof_thr: IoF threshold of ignored boxes. A negative value, MMDetection's default, disables it, so that
-            crowd regions are background.
+        topk: Number of candidate locations per level.
+        ignore_iof_thr: IoF threshold of ignored boxes. A negative value, which is MMDetection's default, disables the
+            threshold. Priors in crowd regions are then background.
         priors_per_location: As for :class:`TensorAssigner`.
         center_margin: As for :class:`RotatedATSSAssigner`.
     """
@@ -124,15 +128,15 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         pos_iou_thr: Lower IoU threshold of positives.
         neg_iou_thr: Upper IoU threshold of negatives.
         min_pos_iou: Smallest IoU of a low-quality match.
-        match_low_quality: Whether the prior with the highest IoU with a ground-truth box is positive even if this IoU
-            is below the thresholds (low-quality match).
-        gt_max_assign_all: Whether all priors that share the highest IoU with a ground-truth box are low-quality
-            matches, instead of only the one with the lowest index.
-        low_quality_rule: Which box gets the prior of a low-quality match: ``last_match``, as in MMDetection, or
-            ``highest_iou``; see :func:`rotated_atss.assign.max_iou_assign`.
+        match_low_quality: Whether a ground-truth box gets the prior with the highest IoU, even if this IoU is below
+            ``pos_iou_thr`` (low-quality match).
+        gt_max_assign_all: Whether, if several priors have the same highest IoU with a ground-truth box, all of them are
+            low-quality matches, instead of only the prior with the lowest index.
+        low_quality_rule: Which box the prior of a low-quality match is assigned to: ``last_match``, as in MMDetection,
+            or ``highest_iou``; see :func:`rotated_atss.assign.max_iou_assign`.
         assign_by_circumhbbox: As for :class:`TensorAssigner`.
-        ignore_iof_thr: IoF threshold of ignored boxes; a negative value, the default in MMDetection but not here,
-            disables it.
+        ignore_iof_thr: IoF threshold of ignored boxes. A negative value disables the threshold. This is the default in
+            MMDetection, but not here.
 
     Raises:
         ValueError: A threshold is out of range or the rule is unknown.
@@ -176,5 +180,5 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         **kwargs: object,
     ) -> AssignResult:
         """Assign with the interface of MMDetection's ``MaxIoUAssigner``."""
-        # max IoU does not depend on the level of a prior, so all priors are passed as one level
+        # Assignment by max IoU does not depend on the level of a prior, so all priors are passed as one level.
         return super().assign(pred_instances, [len(pred_instances.priors)], gt_instances, gt_instances_ignore)

@@ -19,27 +19,29 @@ from rotated_atss.ops.dtypes import upcast
 
 @TASK_UTILS.register_module()
 class OrientedDeltaCoder(BaseBBoxCoder):
-    """Encode oriented boxes as deltas to priors (:mod:`rotated_atss.ops.delta_coder`).
+    """Encode oriented boxes as deltas relative to priors, and decode them (:mod:`rotated_atss.ops.delta_coder`).
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135``.
-        edge_swap: Swap width and height of the ground-truth box, and rotate its angle by 90 degrees, if the prior's
-            width axis is closer in direction to the height axis of the ground-truth box than to its width axis. Needs a
-            long-edge angle version (``le90`` or ``le135``).
-        proj_xy: Measure center offsets along the axes of the prior.
-        norm_factor: Divide the angle delta by ``norm_factor * pi``; None keeps radians.
+        edge_swap: Whether to swap width and height of a ground-truth box, and rotate its angle by 90 degrees, if the
+            width axis of the prior is closer in direction to the height axis of the box than to the width axis of the
+            box. Requires a long-edge angle version (``le90`` or ``le135``).
+        proj_xy: Whether to measure center offsets along the axes of the prior instead of the image axes.
+        norm_factor: The angle delta is divided by ``norm_factor * pi``; if None, it stays in radians.
         target_means: Values that are subtracted from the five deltas.
         target_stds: Values by which the five deltas are then divided.
 
     Raises:
-        ValueError: Unknown angle version, or ``edge_swap`` with ``oc``.
+        ValueError: The angle version is unknown, or ``edge_swap`` is used with ``oc``.
 
     Example:
         >>> coder = OrientedDeltaCoder("le90")
-        >>> prior, gt_box = torch.tensor([[50.0, 50, 40, 40, 0]]), torch.tensor([[58.0, 50, 40, 20, 0.5]])
-        >>> coder.encode(prior, gt_box)
+        >>> priors = torch.tensor([[50.0, 50, 40, 40, 0]])
+        >>> gt_boxes = torch.tensor([[58.0, 50, 40, 20, 0.5]])
+        >>> deltas = coder.encode(priors, gt_boxes)
+        >>> deltas
         tensor([[ 0.2000,  0.0000,  0.0000, -0.6931,  0.5000]])
-        >>> torch.allclose(coder.decode(prior, coder.encode(prior, gt_box)), gt_box)
+        >>> torch.allclose(coder.decode(priors, deltas), gt_boxes)
         True
     """
 
@@ -83,7 +85,8 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         Args:
             bboxes: (N, 5) priors.
             pred_bboxes: (N, 5) deltas.
-            max_shape: (height, width) of the image in pixels. If given, :func:`clamp_centers` clamps the centers to it.
+            max_shape: (height, width) of the image in pixels. If given, the centers are clamped to the image
+                (:func:`rotated_atss.ops.box_transforms.clamp_centers`).
             normalize: Whether to convert the boxes to the angle version.
 
         Returns:
@@ -100,28 +103,31 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
 @TASK_UTILS.register_module()
 class PointDistanceCoder(BaseBBoxCoder):
-    """Encode boxes as distances from the prior's center to the box sides (:mod:`rotated_atss.ops.distance_coder`).
+    """Encode boxes as distances from the prior's center to the sides of the box, and decode them.
 
-    Horizontal boxes are ``x1, y1, x2, y2``. The distances are ``left, top, right, bottom`` in strides. The ATSS paper
-    calls this regression from a point (arXiv 1912.02424, section 3).
+    The computation is in :mod:`rotated_atss.ops.distance_coder`. Horizontal boxes are ``x1, y1, x2, y2``. The distances
+    are ``left, top, right, bottom`` in strides. The ATSS paper calls this method regression from a point
+    (arXiv 1912.02424, section 3).
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
         edge_swap: As for :func:`rotated_atss.ops.distance_coder.encode_distances`.
-        anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors). The stride is the width of the
-            prior divided by this value.
-        mean: Distance in strides that a prediction of 0 decodes to. It gives the untrained network boxes of a
-            reasonable size; the official code sets the bias of the last layer instead.
-        clip_border: Clip decoded horizontal boxes to the image if its size is given.
-        use_box_type: Return horizontal boxes as MMDetection's ``HorizontalBoxes``.
+        anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors). The coder divides the width of
+            the prior by this value to get the stride.
+        mean: Distance in strides that a prediction of 0 decodes to. It is positive so that the boxes of an untrained
+            network have a reasonable size. The official code sets the bias of the last layer for the same purpose.
+        clip_border: Whether to clip decoded horizontal boxes to the image, if the size of the image is given.
+        use_box_type: Whether to return horizontal boxes as MMDetection's ``HorizontalBoxes``.
 
     Raises:
-        ValueError: Unknown angle version, ``edge_swap`` without a long-edge angle version, or ``anchor_scale`` <= 0.
+        ValueError: The angle version is unknown, ``edge_swap`` is used without a long-edge angle version, or
+            ``anchor_scale`` is not positive.
 
     Example:
-        >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)  # priors 32 px wide on a level of stride 8
-        >>> prior, gt_box = torch.tensor([[34.0, 34, 66, 66]]), torch.tensor([[34.0, 42, 82, 58]])
-        >>> coder.encode(prior, gt_box)
+        >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)
+        >>> priors = torch.tensor([[34.0, 34, 66, 66]])  # 32 px wide, so the stride is 32 / 4 = 8 px
+        >>> gt_boxes = torch.tensor([[34.0, 42, 82, 58]])
+        >>> coder.encode(priors, gt_boxes)
         tensor([[2., 1., 4., 1.]])
     """
 
@@ -149,9 +155,10 @@ class PointDistanceCoder(BaseBBoxCoder):
         return like.new_tensor((*[self.mean] * 4, 0.0)[: self.encode_size])
 
     def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
-        """Encode boxes as distances (N, 4) or, with the angle, (N, 5) from the centers of the priors ``bboxes``.
+        """Encode ``gt_bboxes`` as distances from the centers of the priors ``bboxes``.
 
-        The distances are in strides, minus ``mean``.
+        The result is (N, 4) for horizontal boxes, and (N, 5), with the angle, for oriented boxes. The distances are in
+        strides, and ``mean`` is subtracted from them.
         """
         distances = encode_distances(
             get_box_tensor(bboxes), get_box_tensor(gt_bboxes), self.angle_version,
@@ -166,9 +173,9 @@ class PointDistanceCoder(BaseBBoxCoder):
 
         Args:
             bboxes: (N, 4) or (N, 5) priors.
-            pred_bboxes: (N, 4) or (N, 5) distances in strides, minus ``mean``.
-            max_shape: (height, width) of the image in pixels. If given, horizontal boxes are clipped to it if
-                ``clip_border`` is set, and :func:`clamp_centers` clamps the centers of oriented boxes to it.
+            pred_bboxes: (N, 4) or (N, 5) distances as :meth:`encode` returns them.
+            max_shape: (height, width) of the image in pixels. If given, the centers of oriented boxes are clamped to
+                the image, and horizontal boxes are clipped to it if ``clip_border`` is True.
 
         Returns:
             (N, 4) horizontal or (N, 5) oriented boxes.

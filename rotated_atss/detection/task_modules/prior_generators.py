@@ -1,4 +1,4 @@
-"""Prior generators, registered with MMDetection."""
+"""Prior generators for MMDetection: oriented anchors, and the grid of a refinement stage."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class OrientedAnchorGenerator(AnchorGenerator):
         return self._orient(super().single_level_grid_priors(*args, **kwargs))
 
     def sparse_priors(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Generate the (N, 5) priors of given indices of a level; arguments as for ``AnchorGenerator``."""
+        """Generate the (N, 5) priors at given indices of one level; arguments as for ``AnchorGenerator``."""
         return self._orient(super().sparse_priors(*args, **kwargs))
 
     def _orient(self, hbbs: Tensor | HorizontalBoxes) -> Tensor:
@@ -52,9 +52,9 @@ class OrientedAnchorGenerator(AnchorGenerator):
 
 @TASK_UTILS.register_module()
 class PriorGrid(AnchorGenerator):
-    """Describe the grid of each level for a refinement head, whose priors are the boxes that another head predicts.
+    """Describe the grid of each level for a refinement head, whose priors are the boxes of the previous stage.
 
-    There is one prior per cell.
+    The class generates no priors. There is one prior per cell.
 
     Args:
         strides: Stride of each level in pixels.
@@ -65,7 +65,8 @@ class PriorGrid(AnchorGenerator):
     """
 
     def __init__(self, strides: list[int]) -> None:
-        # without super().__init__(): there are no base anchors, and the heads use only num_levels of the base class
+        # super().__init__() is not called, because it would generate base anchors. The heads use only the property
+        # num_levels of the base class, and this property needs only the strides.
         self.strides = [_pair(stride) for stride in strides]  # (x, y), as in AnchorGenerator
 
     @property
