@@ -87,7 +87,7 @@ def test(
 
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
-    metrics, _ = _run_test(config, checkpoint, options or TestOptions())
+    metrics, _ = _test_on_device(config, checkpoint, options or TestOptions())
     return metrics
 
 
@@ -107,11 +107,11 @@ def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOpt
 
         run_test(None, "epoch_12.pth")["metrics"]
     """
-    _, result = _run_test(config, checkpoint, options or TestOptions())
+    _, result = _test_on_device(config, checkpoint, options or TestOptions())
     return result
 
 
-def _run_test(
+def _test_on_device(
     config: str | Path | None, checkpoint: str | Path, options: TestOptions
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Test a checkpoint; return the metrics, and the result as plain values."""

@@ -95,8 +95,10 @@ def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> li
     lines = []
     for scheduler in schedulers:
         end = scheduler.get("end")
-        is_warm_up = scheduler.get("type") in ("LinearLR", "ConstantLR") and not scheduler.get("by_epoch", True)
-        if not is_warm_up or scheduler.get("begin", 0) != 0 or end is None or end <= iterations * MAX_WARM_UP_SHARE:
+        has_warm_up_type = scheduler.get("type") in ("LinearLR", "ConstantLR")
+        counts_iterations = not scheduler.get("by_epoch", True)
+        is_warm_up = has_warm_up_type and counts_iterations and scheduler.get("begin", 0) == 0
+        if not is_warm_up or end is None or end <= iterations * MAX_WARM_UP_SHARE:
             continue
         scheduler["end"] = max(1, round(iterations * SHORTENED_WARM_UP_SHARE))
         change = f"warm-up of {scheduler['end']} iterations instead of {end}"

@@ -67,7 +67,7 @@ class StartWeightsHook(Hook):
 
 
 def check_pretrained_parts(model: nn.Module) -> list[str]:
-    """Check the weight files that parts of the model name in ``init_cfg=dict(type="Pretrained")``, before training.
+    """Check the weight files of model parts with ``init_cfg=dict(type="Pretrained")``, before training.
 
     Without this check, MMEngine would load the matching weights and leave all others at random values, even in frozen
     layers of a backbone. If weight names in a file start with ``backbone.``, the file contains a whole detector.

@@ -79,14 +79,14 @@ class StopSignalHook(Hook):
             runner.val_loop.run()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Mark that weights and counters are about to change."""
+        """Record that an iteration is in progress, which changes the weights and counters one after the other."""
         self._in_iteration = True
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write the checkpoint if a signal has arrived in any process.
 
         Raises:
-            TerminatedError: The checkpoint is written.
+            TerminatedError: A signal has arrived, and the checkpoint was written.
         """
         self._in_iteration = False
         (is_stopped,) = in_any_process(self._stop.signal is not None)
@@ -108,7 +108,7 @@ class StopSignalHook(Hook):
         Several processes write it after the next training iteration, where they make a common decision.
 
         Raises:
-            TerminatedError: The checkpoint is written.
+            TerminatedError: A signal has arrived, and the checkpoint was written.
         """
         if self._stop.signal is not None and get_world_size() == 1:
             self.stop_between_iterations(runner)

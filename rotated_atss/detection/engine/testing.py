@@ -36,7 +36,7 @@ def detect_and_evaluate(
     Args:
         config: Path or bare name of a config; None for the config recorded in the checkpoint.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
-        options: Options of the run. The caller has already applied ``device`` and ``quiet``.
+        options: Options of the run. The caller must already have applied ``device`` and ``quiet``.
 
     Returns:
         The metrics, and the result as plain values: see
@@ -58,7 +58,7 @@ def detect_and_evaluate(
         runner = build_runner(cfg)
         load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
         runner.register_hook(HeaderHook(checkpoint))
-        result_hook = ResultHook()  # measures the time
+        result_hook = ResultHook()  # not registered: it only measures the time from here
         with strip_worker_traceback():
             metrics = runner.test()
         return metrics, record_test(runner, result_hook, metrics, checkpoint)

@@ -106,7 +106,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
 def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
     """Load a config and apply the options. If ``init_from`` names a published model, the path of its file is used."""
     cfg = load_config(config, options.config_changes)
-    if options.init_from is not None and not options.resume:  # prepare_train rejects both together
+    if options.init_from is not None and not options.resume:  # prepare_train reports an error if both are given
         path, is_backbone = find_start_weights(options.init_from)
         options = replace(options, init_from=None if is_backbone else path)
         if is_backbone:
@@ -120,9 +120,9 @@ def _read_start_weights(cfg: Config) -> None:
 
     The weights are discarded, because MMEngine reads the files again.
     """
-    is_url = "://" in (cfg.get("load_from") or "")  # MMEngine downloads it later
-    if cfg.get("load_from") and not is_url:
-        read_checkpoint(cfg.load_from)
+    path_or_url = cfg.get("load_from")
+    if path_or_url and "://" not in path_or_url:  # weights at a URL are downloaded later, by MMEngine
+        read_checkpoint(path_or_url)
     fetch_backbone_weights(cfg)
 
 
@@ -147,15 +147,15 @@ def _check_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: T
 
 
 def _log_scaled_lr(runner: AtomicCheckpointRunner, cfg: Config) -> None:
-    """Log the scaled learning rate if ``auto_scale_lr`` changes it for the batch size of all processes."""
+    """Log the learning rate if ``auto_scale_lr`` scales it, because the total batch size is not its base batch size."""
     auto_scale_lr = cfg.get("auto_scale_lr") or {}
-    batch_size = cfg.train_dataloader.batch_size * get_world_size()
+    total_batch_size = cfg.train_dataloader.batch_size * get_world_size()
     base_batch_size = auto_scale_lr.get("base_batch_size")
-    if auto_scale_lr.get("enable") and base_batch_size and batch_size != base_batch_size:
+    if auto_scale_lr.get("enable") and base_batch_size and total_batch_size != base_batch_size:
         lr = cfg.optim_wrapper.optimizer.lr
         runner.logger.info(
-            f"batch of {batch_size} images instead of {base_batch_size}: "
-            f"the learning rate {lr} becomes {lr * batch_size / base_batch_size:g}"
+            f"batch of {total_batch_size} images instead of {base_batch_size}: "
+            f"the learning rate {lr} becomes {lr * total_batch_size / base_batch_size:g}"
         )
 
 

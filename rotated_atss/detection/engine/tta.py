@@ -72,7 +72,7 @@ class BoxTTAModel(BaseTTAModel):
         detections = [map_pass_to_image(sample) for sample in passes]
         boxes, scores, labels = (torch.cat(values) for values in zip(*detections))
         boxes, scores, labels = self.merge(boxes, scores, labels)
-        limit = self.max_per_img  # the merged boxes are in descending order of score
+        limit = self.max_per_img  # merged boxes are sorted by descending score, so those with the highest scores remain
         merged = passes[0].new(data={})
         merged.pred_instances = InstanceData(bboxes=boxes[:limit], scores=scores[:limit], labels=labels[:limit])
         return merged
@@ -92,8 +92,9 @@ def map_pass_to_image(sample: DetDataSample) -> Detections:
 
     Example:
         >>> meta = dict(ori_shape=(64, 100), flip=True, flip_direction="horizontal")
-        >>> boxes, ones = torch.tensor([[10.0, 20, 30, 40]]), torch.ones(1)
-        >>> sample = DetDataSample(metainfo=meta, pred_instances=InstanceData(bboxes=boxes, scores=ones, labels=ones))
+        >>> boxes, scores, labels = torch.tensor([[10.0, 20, 30, 40]]), torch.ones(1), torch.zeros(1)
+        >>> detections = InstanceData(bboxes=boxes, scores=scores, labels=labels)
+        >>> sample = DetDataSample(metainfo=meta, pred_instances=detections)
         >>> map_pass_to_image(sample)[0].tolist()
         [[70.0, 20.0, 90.0, 40.0]]
     """

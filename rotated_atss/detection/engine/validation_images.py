@@ -16,7 +16,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.ops.box_polygons import box_polygons
 from rotated_atss.ops.boxes import poly_to_obb
 
-_MAX_READ_PER_PART = 50  # images read per part of the dataset in search of one with objects
+_MAX_READ_PER_PART = 50  # after this many images without objects, the first image of the part is chosen
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ImageGroundTruth:
         path: Path of the image.
         polygons: (G, 8) corners in pixels.
         names: Class name of each object.
-        instances: ``bbox`` and ``ignore_flag`` of each object, as in the records of a dataset.
+        instances: Per object, a dict with ``bbox`` and ``ignore_flag``, as MMDetection's datasets return it.
     """
 
     path: str
@@ -39,13 +39,14 @@ class ImageGroundTruth:
 def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[str, ImageGroundTruth]:
     """Choose images that are spread over a dataset, preferably images with objects.
 
-    The dataset is divided into consecutive parts of equal size. In each part, the first image with objects is chosen.
-    If none of the first :data:`_MAX_READ_PER_PART` images of a part has objects, the first image of the part is chosen.
+    The dataset is divided into ``num_images`` consecutive parts of equal size. In each part, the first image with
+    objects is chosen. If none of the first 50 images of a part has objects, the first image of the part is chosen.
 
     Args:
         dataset: A dataset of this package.
         num_images: Maximum number of images to choose.
-        world_size: Number of processes. Only images that the first process validates are chosen.
+        world_size: Number of processes. Only images that the first process validates can be chosen, because the first
+            process writes the log.
 
     Returns:
         Ground truth by path of the image.
@@ -62,7 +63,7 @@ def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[st
 
 
 def _first_with_objects(dataset: Any, indices: Sequence[int]) -> ImageGroundTruth:
-    """Read images until one has objects; if none has, return the first image."""
+    """Return the ground truth of the first image that has objects, or of the first image if all have no objects."""
     ground_truths = []
     for index in indices:
         ground_truth = read_ground_truth(dataset, index)
@@ -73,9 +74,10 @@ def _first_with_objects(dataset: Any, indices: Sequence[int]) -> ImageGroundTrut
 
 
 def read_ground_truth(dataset: Any, index: int) -> ImageGroundTruth:
-    """Read the ground truth of an image from the dataset or, if the dataset has none, from the label file of the tile.
+    """Read the ground truth of an image from the dataset, or from the label file of the tile.
 
-    In test mode, a dataset of tiles has no ground truth, because it does not read the label files.
+    The label file is read if the dataset has no objects for the image. A dataset of tiles in test mode never has any,
+    because it does not read label files.
 
     Args:
         dataset: A dataset of this package.
@@ -93,7 +95,7 @@ def read_ground_truth(dataset: Any, index: int) -> ImageGroundTruth:
     if label_path.is_file():
         try:
             labels = read_labels(label_path)
-        except UserError:  # not a DOTA label file: draw the image without objects rather than stop the training run
+        except UserError:  # not a DOTA label file; the training run should not stop, so the image has no objects here
             return ImageGroundTruth(str(path), polygons, names, [])
         polygons, names = np.asarray(labels.polygons).reshape(-1, 8), list(labels.names)
     obbs = poly_to_obb(torch.from_numpy(polygons)).tolist()

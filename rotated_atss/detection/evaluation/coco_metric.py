@@ -102,9 +102,8 @@ class CocoBoxMetric(BaseMetric):
         result = evaluate_boxes(
             ground_truth, detections, image_ids=image_ids, categories=cat_ids, max_dets=self.max_dets
         )
-        self.class_ap50 = {
-            name: math.nan if ap50 == UNDEFINED else ap50 for name, (_ap, ap50) in result.per_class.items()
-        }
+        class_ap50 = {name: ap50 for name, (_ap, ap50) in result.per_class.items()}
+        self.class_ap50 = {name: math.nan if ap50 == UNDEFINED else ap50 for name, ap50 in class_ap50.items()}
         logger.info("COCO box evaluation\n" + format_table(result, self.per_class))
         if self.out_dir is not None:
             write_json(Path(self.out_dir) / "ap.json", result_to_json(result))

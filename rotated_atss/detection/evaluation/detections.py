@@ -9,7 +9,9 @@ UNREADABLE = "is_unreadable"  # key in the metadata of an image; the value is Tr
 
 
 def detections_of(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the detections of an image; an image that could not be read has none.
+    """Return the detections of an image, or no rows if the image could not be read.
+
+    A black image takes the place of an unreadable image, so what the model detects on it is dropped.
 
     Args:
         sample: The metadata of the image, and ``pred_instances`` with ``bboxes``, ``scores`` and ``labels``.

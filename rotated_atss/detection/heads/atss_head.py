@@ -113,7 +113,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             batch_gt_instances: Ground truth of each image.
 
         Returns:
-            The same as :meth:`loss_by_feat`.
+            The same dict as :meth:`loss_by_feat`.
         """
         loss_cls, avg_factor, num_pos = self.classification_loss(logits, gt_index, batch_gt_instances)
         positives = self.gather_positives(gt_index, batch_gt_instances)

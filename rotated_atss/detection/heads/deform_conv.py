@@ -12,7 +12,7 @@ from rotated_atss.ops.deform_conv import deform_conv2d_by_sampling
 from rotated_atss.ops.dtypes import upcast
 
 
-@MODELS.register_module()  # mmcv looks up convolutions in MMEngine's registry, regardless of the scope
+@MODELS.register_module()  # in MMEngine's registry, because mmcv looks up convolutions there, regardless of the scope
 class TorchvisionDCNv2(nn.Module):
     """Modulated deformable convolution (DCNv2, Zhu et al., arXiv 1811.11168) for CPU and CUDA, without mmcv's kernels.
 

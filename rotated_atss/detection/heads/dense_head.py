@@ -49,7 +49,7 @@ class OrientedDenseHead:
     test_cfg: Any
 
     def check_settings(self) -> None:
-        """Reject losses and training settings that do not match the head.
+        """Reject losses and training settings that this head does not support.
 
         Raises:
             ValueError: The classification loss is a softmax loss, the box loss does not match ``reg_decoded_bbox``, or

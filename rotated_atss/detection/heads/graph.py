@@ -19,7 +19,7 @@ from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import hbb_to_obb
 
-_HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATSSHead is a subclass of the last one
+_HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)  # OfficialATSSHead is a HorizontalATSSHead, too
 
 
 class DetectionGraph(nn.Module):
@@ -45,7 +45,7 @@ class DetectionGraph(nn.Module):
 
     def __init__(self, model: nn.Module, precision: str = "float32") -> None:
         super().__init__()
-        _find_detection_head(model)  # rejects unsupported models before the copy
+        _find_detection_head(model)  # raises the error for an unsupported model before the model is copied
         self.model: Any = copy.deepcopy(model).cpu().eval()
         self.head = _find_detection_head(self.model)
         preprocessor: Any = self.model.data_preprocessor
@@ -130,7 +130,7 @@ class DetectionGraph(nn.Module):
         return not isinstance(self.head, RotatedRetinaHead)
 
     def _decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
-        """Decode deltas (B, A, 4 or 5), relative to priors (A, ...) or (B, A, ...), to boxes (B, A, 5)."""
+        """Decode deltas (B, A, 4 or 5) relative to priors (A, ...) or (B, A, ...), and return boxes (B, A, 5)."""
         batch_size, num_priors, _ = deltas.shape
         priors = priors.expand(batch_size, num_priors, priors.shape[-1])
         boxes = self.head.bbox_coder.decode(priors.flatten(0, 1), deltas.flatten(0, 1))
@@ -151,5 +151,5 @@ def _find_detection_head(model: Any) -> Any:
     if not isinstance(head, _HEADS):
         unsupported = type(model if head is None else head).__name__
         supported = ", ".join(cls.__name__ for cls in (*_HEADS, OfficialATSSHead, R3Det))
-        raise UserError(f"a model with {unsupported} cannot be exported", hint=f"models with {supported} can")
+        raise UserError(f"a model with {unsupported} cannot be exported", hint=f"supported are {supported}")
     return head

@@ -23,8 +23,8 @@ class HorizontalATSSHead(ATSSHead):
     Losses, decoding and NMS run in float32 regardless of the precision of the network.
 
     Args:
-        last_conv_cfg: Convolution of the last layer of both towers, such as ``dict(type="TorchvisionDCNv2")``; None
-            uses a plain convolution.
+        last_conv_cfg: Config of the convolution in the last layer of both towers, for example
+            ``dict(type="TorchvisionDCNv2")``; if None, it is a plain convolution.
         args, kwargs: Arguments of MMDetection's ``ATSSHead``.
     """
 

@@ -120,7 +120,8 @@ class GaussianLoss(nn.Module):
             2106.01883; published results use ``loss_weight=5.5, sqrt=False``), or a symmetric variant of ``kld``:
             ``jd``, ``kld_symmax`` or ``kld_symmin``.
         loss_weight: Factor of the loss.
-        kwargs: Arguments of ``GDLoss``: ``fun`` (``log1p``, ``sqrt``, ``none``), ``tau``, ``alpha``, ``sqrt``.
+        kwargs: Arguments of ``GDLoss``, which are ``fun`` (``log1p``, ``sqrt`` or ``none``), ``tau``, ``alpha`` and
+            ``sqrt``.
 
     Raises:
         ValueError: The kind is unknown.

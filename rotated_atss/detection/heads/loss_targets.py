@@ -33,7 +33,7 @@ def loss_target(loss: nn.Module) -> str:
 
 
 def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
-    """Reject a box loss that does not match ``reg_decoded_bbox``.
+    """Reject a box loss that contradicts ``reg_decoded_bbox``.
 
     Args:
         loss_bbox: Box loss of the head.

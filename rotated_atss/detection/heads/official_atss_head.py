@@ -1,4 +1,4 @@
-"""Head of the official ATSS implementation, for the weights of its authors.
+"""Head of the official ATSS implementation, for the weights that the authors have published.
 
 The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and the first prior of a
 level is centered at pixel index ``stride / 2``. In the continuous coordinates of this package, the width is
@@ -36,7 +36,7 @@ from rotated_atss.ops.dtypes import upcast
 
 @MODELS.register_module()
 class OfficialATSSHead(HorizontalATSSHead):
-    """Head of the official ATSS implementation.
+    """ATSS head that gives the same results as the official ATSS implementation.
 
     The tower convolutions have a bias and are followed by GroupNorm. The score is ``sqrt(class score * centerness)``,
     and the ``nms_pre`` candidates with the highest score are selected per level. Training requires an assigner with
@@ -151,7 +151,7 @@ class OfficialATSSHead(HorizontalATSSHead):
 
 
 def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk: int) -> Tensor:
-    """Set the logits of all but the ``topk`` best candidates of each image to minus infinity.
+    """Set all logits to minus infinity, except those of the ``topk`` best candidates of each image.
 
     Args:
         logits: (B, C, H, W) class logits of a level with one prior per location.
@@ -160,7 +160,7 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
         topk: Number of candidates to keep per image. The product of class score and centerness ranks the candidates.
 
     Returns:
-        (B, C, H, W). All logits are kept if there are fewer than ``topk`` candidates.
+        The logits (B, C, H, W). If an image has fewer than ``topk`` candidates, all its logits are kept.
 
     Example:
         >>> logits = torch.tensor([[[[3.0, 2.0]]]])
@@ -172,7 +172,7 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
     products = torch.where(scores > score_thr, scores * centerness.sigmoid(), -1.0)  # -1 is lower than any product
     if products[0].numel() <= topk:
         return logits
-    lowest_topk_product = products.flatten(1).topk(topk).values[:, -1]  # (B,)
+    lowest_topk_product = products.flatten(1).topk(topk).values[:, -1]  # (B,); -1 in images with fewer candidates
     return logits.masked_fill(products < lowest_topk_product[:, None, None, None], -torch.inf)
 
 

@@ -1,4 +1,4 @@
-"""The positives of a batch: (image, prior) pairs with a ground-truth box."""
+"""Gather the positives of a batch, which are (image, prior) pairs with an assigned ground-truth box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clamping, rescaling and NMS of the decoded boxes of a batch."""
+"""Clamp, rescale and filter the decoded boxes of a batch, and apply NMS."""
 
 from __future__ import annotations
 

@@ -42,7 +42,9 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
 def valid_hw(
     prior_generator: Any, featmap_sizes: list[torch.Size], pad_shape: tuple[int, ...]
 ) -> list[tuple[int, int]]:
-    """Compute how many rows and columns of each level are valid for an image, as MMDetection's valid flags do.
+    """Compute how many rows and columns of each level are valid for an image.
+
+    The rule is the same as for the valid flags of MMDetection's generators.
 
     Args:
         prior_generator: Generator with ``strides`` (x, y) per level.
@@ -51,7 +53,7 @@ def valid_hw(
             all images of the batch equally large are not valid.
 
     Returns:
-        (rows, columns) per level.
+        Number of valid (rows, columns) per level.
 
     Example:
         >>> from mmdet.models.task_modules import AnchorGenerator

@@ -1,6 +1,6 @@
 """R3Det (Yang et al., arXiv 1908.05612): a RetinaNet followed by stages that refine its boxes.
 
-Between two stages, the features are aligned with the boxes of the earlier stage.
+Before each refinement stage, the features are aligned with the boxes of the previous stage.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class FeatureRefinement(BaseModule):
 
 @MODELS.register_module()
 class RotatedRefineHead(RotatedRetinaHead):
-    """Head of a refinement stage of R3Det; its priors are the boxes of the previous stage, one per location.
+    """Head of a refinement stage of R3Det, whose priors are the boxes of the previous stage, one per location.
 
     Args:
         frm_cfg: Config of the feature refinement module.
@@ -133,7 +133,7 @@ def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas:
         # The priors are (H * W * num_base_priors, 5), shared by all images, or (B, H * W, 5), with one per location.
         # They are reshaped to (1 or B, H * W, num_base_priors, 5).
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)
-        best_prior_index = logits.amax(-1).argmax(-1)  # (B, H * W)
+        best_prior_index = logits.amax(-1).argmax(-1)  # (B, H * W), index among the priors of a location
         gather_index = best_prior_index[..., None, None].expand(-1, -1, 1, 5)
         best_priors, best_deltas = priors.gather(2, gather_index).squeeze(2), deltas.gather(2, gather_index).squeeze(2)
         # The boxes are not normalized to the angle version. Normalization can swap w and h; the deltas dx and dy of the
@@ -145,7 +145,7 @@ def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas:
 class R3Det(BaseDetector):
     """R3Det with any number of refinement stages.
 
-    The parameter names are those of ``RefineSingleStageDetector`` in mmrotate 1.x.
+    The parameters have the same names as in ``RefineSingleStageDetector`` of mmrotate 1.x.
 
     Args:
         backbone: Config of the backbone.

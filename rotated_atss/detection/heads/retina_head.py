@@ -26,7 +26,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             deltas, or both deltas and decoded boxes.
 
     Raises:
-        ValueError: A loss does not match the head, or a training setting is not supported.
+        ValueError: The head does not support a loss or a training setting.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -56,7 +56,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
         Returns:
             ``loss_cls``, ``loss_bbox`` and ``num_pos``, the mean number of positives per image.
         """
-        # under autocast, parts of the assignment and of the losses would be computed in half precision
+        # Autocast is disabled, because it would compute parts of the assignment and of the losses in half precision.
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             if priors is None:
@@ -82,7 +82,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             batch_gt_instances: Ground truth of each image.
 
         Returns:
-            The same as :meth:`loss_by_feat`.
+            The same dict as :meth:`loss_by_feat`.
         """
         loss_cls, avg_factor, num_pos = self.classification_loss(logits, gt_index, batch_gt_instances)
         positives = self.gather_positives(gt_index, batch_gt_instances)

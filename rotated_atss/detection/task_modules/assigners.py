@@ -88,9 +88,9 @@ class RotatedATSSAssigner(TensorAssigner):
 
 @TASK_UTILS.register_module()
 class HorizontalATSSAssigner(RotatedATSSAssigner):
-    """Assign horizontal boxes with ATSS in MMDetection's ``ATSSHead``.
+    """Assign horizontal boxes to priors with ATSS, for MMDetection's ``ATSSHead``.
 
-    This assigner replaces MMDetection's ``ATSSAssigner`` and builds no (priors x boxes) matrix.
+    Unlike MMDetection's ``ATSSAssigner``, which it replaces, this assigner builds no matrix of priors x boxes.
 
     Args:
         topk: Number of candidate locations per level.

@@ -37,10 +37,12 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
     Example:
         >>> coder = OrientedDeltaCoder("le90")
-        >>> prior, gt_box = torch.tensor([[50.0, 50, 40, 40, 0]]), torch.tensor([[58.0, 50, 40, 20, 0.5]])
-        >>> coder.encode(prior, gt_box)
+        >>> priors = torch.tensor([[50.0, 50, 40, 40, 0]])
+        >>> gt_boxes = torch.tensor([[58.0, 50, 40, 20, 0.5]])
+        >>> deltas = coder.encode(priors, gt_boxes)
+        >>> deltas
         tensor([[ 0.2000,  0.0000,  0.0000, -0.6931,  0.5000]])
-        >>> torch.allclose(coder.decode(prior, coder.encode(prior, gt_box)), gt_box)
+        >>> torch.allclose(coder.decode(priors, deltas), gt_boxes)
         True
     """
 
@@ -123,9 +125,10 @@ class PointDistanceCoder(BaseBBoxCoder):
             ``anchor_scale`` is not positive.
 
     Example:
-        >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)  # priors 32 px wide on a level of stride 8
-        >>> prior, gt_box = torch.tensor([[34.0, 34, 66, 66]]), torch.tensor([[34.0, 42, 82, 58]])
-        >>> coder.encode(prior, gt_box)
+        >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)
+        >>> priors = torch.tensor([[34.0, 34, 66, 66]])  # 32 px wide, so the stride is 32 / 4 = 8 px
+        >>> gt_boxes = torch.tensor([[34.0, 42, 82, 58]])
+        >>> coder.encode(priors, gt_boxes)
         tensor([[2., 1., 4., 1.]])
     """
 

@@ -1,4 +1,4 @@
-"""Prior generators, registered with MMDetection."""
+"""Prior generators for MMDetection: oriented anchors, and the grid of a refinement stage."""
 
 from __future__ import annotations
 
