@@ -1,7 +1,7 @@
 """Training and testing of a config, for the command line, ``tools/`` and Python programs.
 
-The steps of a training are in :mod:`rotated_atss.detection.engine.training`, those of a test in
-:mod:`rotated_atss.detection.engine.testing`.
+:mod:`rotated_atss.detection.engine.training` contains the steps of a training run, and
+:mod:`rotated_atss.detection.engine.testing` the steps of a test.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         The folder of checkpoints and logs.
 
     Raises:
-        UserError: The config, data, weights or device is invalid, the work folder contains checkpoints of an earlier
-            training and the options contain neither ``resume`` nor ``overwrite``, another training runs in the work
-            folder, or the disk is full.
-        TerminatedError: SIGTERM or SIGUSR1 ended the training; a checkpoint is written.
+        UserError: The config, data, weights or device is invalid; or another training run uses the work folder; or the
+            disk is full; or the work folder contains checkpoints of an earlier training run, although neither
+            ``resume`` nor ``overwrite`` is set.
+        TerminatedError: SIGTERM or SIGUSR1 ended the training run, if possible after a checkpoint was written.
 
     Example::
 
@@ -77,7 +77,7 @@ def test(
         options: Options of the run.
 
     Returns:
-        The metrics; empty without labels.
+        The metrics; an empty dict if there are no labels.
 
     Raises:
         UserError: Config, checkpoint, data, device or an output path is invalid, or config and checkpoint contradict
@@ -87,7 +87,7 @@ def test(
 
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
-    metrics, _ = _run_test(config, checkpoint, options or TestOptions())
+    metrics, _ = _test_on_device(config, checkpoint, options or TestOptions())
     return metrics
 
 
@@ -107,13 +107,13 @@ def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOpt
 
         run_test(None, "epoch_12.pth")["metrics"]
     """
-    _, result = _run_test(config, checkpoint, options or TestOptions())
+    _, result = _test_on_device(config, checkpoint, options or TestOptions())
     return result
 
 
-def _run_test(
+def _test_on_device(
     config: str | Path | None, checkpoint: str | Path, options: TestOptions
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return the metrics and the result of a test."""
+    """Test on the device of the options; return the metrics, and the result as plain values."""
     with use_device(options.device, options.launcher), configure_console(options.quiet):
         return detect_and_evaluate(config, checkpoint, options)

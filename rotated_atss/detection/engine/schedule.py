@@ -1,4 +1,4 @@
-"""Set the length of a training, and adapt its learning-rate schedules to that length."""
+"""Set the length of a training run, and adapt its learning-rate schedules to this length."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mmengine.config import Config
 
 from rotated_atss.errors import UserError
 
-MAX_WARM_UP_SHARE = 1 / 3  # largest share of a training that a warm-up may take
-SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training that a shortened warm-up takes
+MAX_WARM_UP_SHARE = 1 / 3  # a warm-up that takes a larger share of the training run is shortened
+SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training run that a shortened warm-up takes
 LR_KEY = "optim_wrapper.optimizer.lr"
-_LENGTH_KEYS = ("end", "total_steps", "T_max")  # arguments of schedules that can contain the length of the training
+_LENGTH_KEYS = ("end", "total_steps", "T_max")  # arguments of schedules that can contain the length of the run
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
-    """Set the number of epochs of a config, in place; milestones keep their relative position in the training.
+    """Set the number of epochs of a config, in place; milestones keep their relative position in the run.
 
     A config that counts iterations is changed to count epochs: it saves a checkpoint and, if it has validation data,
     validates after each epoch.
@@ -45,10 +45,10 @@ def set_epochs(cfg: Config, epochs: int) -> None:
         if not scheduler.get("by_epoch", True):
             continue
         if scheduler.get("milestones"):
-            # within the training: after the first epoch at the earliest, before the last one at the latest
             rounded = [round(milestone * epochs / old_length) for milestone in scheduler.milestones]
+            # A milestone lies within the run: after the first epoch at the earliest, before the last one at the latest.
             scaled = {min(max(milestone, 1), epochs - 1) for milestone in rounded}
-            scheduler["milestones"] = sorted(scaled - {0})  # a training of one epoch has no milestone
+            scheduler["milestones"] = sorted(scaled - {0})  # a run of one epoch has no milestone
         for key in _LENGTH_KEYS:
             if scheduler.get(key) == old_length:
                 scheduler[key] = epochs
@@ -65,7 +65,8 @@ def _convert_to_epochs(cfg: Config) -> int:
         has_full_length = length in [scheduler.get(key) for key in _LENGTH_KEYS]
         if scheduler.get("milestones"):
             scheduler.update(by_epoch=True)
-        elif has_full_length:  # still stepped at each iteration; only its length is given in epochs
+        elif has_full_length:
+            # MMEngine converts the length to iterations again, so the schedule still steps at each iteration.
             scheduler.update(by_epoch=True, convert_to_iter_based=True)
     cfg.merge_from_dict({
         "default_hooks.checkpoint.by_epoch": True,
@@ -76,11 +77,11 @@ def _convert_to_epochs(cfg: Config) -> int:
 
 
 def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> list[str]:
-    """Shorten a warm-up of the learning rate that would take more than a third of the training, in place.
+    """Shorten learning-rate warm-ups that take more than a third of the training run to a tenth of it, in place.
 
     Args:
         schedulers: The schedules of a config.
-        iterations: Length of the training.
+        iterations: Length of the training run.
 
     Returns:
         One line per change.
@@ -88,7 +89,7 @@ def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> li
     Example:
         >>> schedulers = [dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500)]
         >>> shorten_warm_up(schedulers, 60)
-        ['LinearLR: warm-up of 6 iterations instead of 500, for a training of 60']
+        ['LinearLR: warm-up of 6 iterations instead of 500, because the training run has only 60']
         >>> shorten_warm_up(schedulers, 90_000)
         []
     """
@@ -100,7 +101,7 @@ def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> li
             continue
         scheduler["end"] = max(1, round(iterations * SHORTENED_WARM_UP_SHARE))
         change = f"warm-up of {scheduler['end']} iterations instead of {end}"
-        lines.append(f"{scheduler['type']}: {change}, for a training of {iterations}")
+        lines.append(f"{scheduler['type']}: {change}, because the training run has only {iterations}")
     return lines
 
 
@@ -108,7 +109,8 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
     """Change a config, in place, to train for a few iterations.
 
     Each iteration is logged, validation is skipped, and one checkpoint is saved at the end. The schedules keep their
-    length, so the learning rates are those of the first iterations of a full training.
+    length, so the learning rates are those of the first iterations of a full training run. Only a one-cycle schedule
+    that is shorter than ``iterations`` is lengthened.
 
     Raises:
         UserError: ``iterations`` is less than 1.
@@ -132,21 +134,22 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
         "log_processor.window_size": 1,
     })  # fmt: skip
     for scheduler in _schedulers(cfg):
-        if scheduler.get("total_steps", iterations) < iterations:  # a one-cycle schedule raises an error after its end
+        if scheduler.get("total_steps", iterations) < iterations:  # a one-cycle schedule fails after its last step
             scheduler["total_steps"] = iterations
 
 
 def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
-    """Adapt one-cycle and cosine schedules, in place, to the length of the training.
+    """Adapt one-cycle and cosine schedules, in place, to the length of the training run.
 
-    ``--cfg-options`` may have changed the length of the training but not that of the schedules.
+    This is necessary if ``--cfg-options`` has changed the length of the run and not the length of the schedules.
+    Schedules that the user has set are checked, but not changed.
 
     Args:
         cfg: A config.
-        user_keys: Dotted keys that the user has set.
+        user_keys: Dotted keys of the config values that the user has set.
 
     Raises:
-        UserError: A schedule that the user has changed ends before the training.
+        UserError: The user has set the schedules, and one of them ends before the end of the run.
 
     Example:
         >>> schedule = dict(type="CosineAnnealingLR", T_max=12, by_epoch=True)
@@ -197,7 +200,7 @@ def describe_overridden_lr(cfg: Config, user_keys: Collection[str]) -> list[str]
 
     Args:
         cfg: A config.
-        user_keys: Dotted keys that the user has set.
+        user_keys: Dotted keys of the config values that the user has set.
 
     Example:
         >>> cfg = Config(dict(optim_wrapper=dict(optimizer=dict(lr=0.01))))

@@ -1,4 +1,4 @@
-"""Check the weights that a training starts from: ``load_from``, and pretrained parts of the model (``init_cfg``)."""
+"""Check the initial weights of a training run: ``load_from``, and pretrained parts of the model (``init_cfg``)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ BACKBONE_PREFIX = "backbone."
 class StartWeightsHook(Hook):
     """Check the weights of ``load_from`` before they are loaded, and log how many of them are used.
 
-    Without this hook, MMEngine would silently load the weights that fit and train the others from random values.
+    Without this hook, MMEngine would silently load the weights that fit, and leave all other parameters of the model at
+    random values.
 
     Args:
         path: The checkpoint, for messages.
@@ -51,15 +52,15 @@ class StartWeightsHook(Hook):
             tensor_shapes(state), expected, where=self.path, reset_class_layer=self.reset_class_layer
         )
         trained_classes, classes = recorded_classes(checkpoint), config_classes(runner.cfg, "train_dataloader")
-        # fit.reset has the weights of a class layer of another size. Even a class layer of the right size may have been
-        # trained on other classes, or on the same ones in another order.
+        # A class layer of another size is already in fit.reset. A class layer of the right size is compared by its
+        # class names, because it may have been trained on other classes, or on the same classes in another order.
         if not fit.reset and trained_classes and classes:
             if self.reset_class_layer and sorted(trained_classes) != sorted(classes):
-                # the class layer is recognized by its name, for example retina_cls or atss_cls
+                # The class layer is recognized by its name, for example retina_cls or atss_cls.
                 class_weights = [name for name in fit.matched if name.rpartition(".")[0].endswith("_cls")]
                 other_weights = [name for name in fit.matched if name not in class_weights]
                 fit = fit._replace(matched=other_weights, reset=class_weights)
-            else:  # reorder_class_layer raises an error for other classes
+            else:  # reorder_class_layer raises an error if the class names themselves differ
                 state = reorder_class_layer(state, trained_classes, classes, where=self.path)
         log = runner.logger.warning if fit.missing or fit.reset else runner.logger.info
         log(f"{self.path}: {fit.describe()}")
@@ -67,10 +68,11 @@ class StartWeightsHook(Hook):
 
 
 def check_pretrained_parts(model: nn.Module) -> list[str]:
-    """Check the weight files that parts of the model name in ``init_cfg=dict(type="Pretrained")``, before training.
+    """Check the weight files in ``init_cfg=dict(type="Pretrained", checkpoint=...)`` of all parts of a model.
 
-    Without this check, MMEngine would load the weights that fit and leave the others at random values, even in frozen
-    layers of a backbone. A file of a whole detector is recognized by the prefix ``backbone.`` of its weights.
+    Without this check, MMEngine would load the weights that fit and leave all other parameters at random values, even
+    in frozen layers of a backbone. If weights in a file have the prefix ``backbone.``, the file contains a whole
+    detector, and the weights of its backbone are used.
 
     Args:
         model: The detector without wrappers. The ``prefix`` of an ``init_cfg`` is set in place.
@@ -100,13 +102,13 @@ def check_pretrained_parts(model: nn.Module) -> list[str]:
         part_shapes = {key[len(prefix) :]: shape for key, shape in file_shapes.items() if key.startswith(prefix)}
         fit = match_pretrained_weights(part_shapes, expected_shapes, where=f"{path} as {name or 'model'}")
         if fit.missing:
-            # unused=[]: a file of a whole detector has weights that no part uses, which is no problem
+            # Unused weights are not reported, because a file of a whole detector always contains some.
             lines.append(f"{path} as {name or 'model'}: {fit._replace(unused=[]).describe()}")
     return lines
 
 
 def reject_other_classes(content: Mapping[str, Any], classes: tuple[str, ...] | None, path: object) -> None:
-    """Raise an error if the classes of a resumed training differ from its checkpoint, also in their order.
+    """Raise an error unless a resumed training run has the classes of its checkpoint, in the same order.
 
     Example:
         >>> reject_other_classes({"meta": {"CLASSES": ("plane",)}}, ("plane",), "a.pth")
@@ -114,5 +116,5 @@ def reject_other_classes(content: Mapping[str, Any], classes: tuple[str, ...] | 
     trained_classes = recorded_classes(content)
     if trained_classes and classes and tuple(trained_classes) != tuple(classes):
         what = f"trained on the classes {', '.join(trained_classes)}; the config has {', '.join(classes)}"
-        hint = f"resume with --classes {','.join(trained_classes)}, or start a new training with --init-from"
+        hint = f"resume with --classes {','.join(trained_classes)}, or start a new training run with --init-from"
         raise UserError(what, where=path, hint=hint)

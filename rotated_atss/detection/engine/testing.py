@@ -43,10 +43,11 @@ def detect_and_evaluate(
         (:func:`rotated_atss.detection.engine.run_result.record_test`).
 
     Raises:
-        UserError: As :func:`rotated_atss.detection.engine.runner.test`.
+        UserError: For the same reasons as :func:`rotated_atss.detection.engine.runner.test`.
     """
     given_config = None if config is None else load_config(config, options.cfg_options)
-    if given_config is not None:  # only to report errors in the options before the checkpoint is read
+    if given_config is not None:
+        # Report errors in the options before the checkpoint is read, which may take long. The result is not used.
         prepare_test(given_config, options, checkpoint)
     content = read_checkpoint(checkpoint)
     info = read_info(content.get("meta"), checkpoint)
@@ -57,7 +58,7 @@ def detect_and_evaluate(
         runner = build_runner(cfg)
         load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
         runner.register_hook(HeaderHook(checkpoint))
-        result_hook = ResultHook()  # measures the time
+        result_hook = ResultHook()  # its construction starts the measurement of time
         with strip_worker_traceback():
             metrics = runner.test()
         return metrics, record_test(runner, result_hook, metrics, checkpoint)

@@ -1,4 +1,4 @@
-"""Run the steps of a training."""
+"""Run the steps of a training run."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
         The result as plain values (:func:`rotated_atss.detection.engine.run_result.record_training`).
 
     Raises:
-        UserError: As :func:`rotated_atss.detection.engine.runner.train`.
-        TerminatedError: As :func:`rotated_atss.detection.engine.runner.train`.
+        UserError: For the same reasons as :func:`rotated_atss.detection.engine.runner.train`.
+        TerminatedError: SIGTERM or SIGUSR1 ended the training run, if possible after a checkpoint was written.
     """
-    if options.deterministic:  # keep the number of threads, because sums round differently with another number
+    if options.deterministic:  # keep the number of threads, because the rounding of sums depends on it
         stop_following_cpu_load()
     cfg = _load_training_config(config, options)
     missing_data = missing_validation_data(cfg)
@@ -85,7 +85,8 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
                 runner.logger.warning(f"{resume_from}: {seed_warning}")
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
-            runner._resume = False  # MMEngine would read last_checkpoint, which may be empty or name another folder
+            # Otherwise, MMEngine would resume from last_checkpoint, which may be empty or name another folder.
+            runner._resume = False
         if missing_data is not None:
             missing_type = "file" if missing_data.suffix == ".json" else "folder"
             runner.logger.warning(f"{missing_data}: no such {missing_type}, training without validation")
@@ -103,9 +104,13 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
 
 
 def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
-    """Load a config and apply the options. The name of a published model in ``init_from`` is replaced by its file."""
+    """Load a config and apply the options.
+
+    ``init_from`` may be a checkpoint or the name of a published model. Published backbone weights become the pretrained
+    weights of the config's backbone. The name of any other model is replaced by the path of its file.
+    """
     cfg = load_config(config, options.config_changes)
-    if options.init_from is not None and not options.resume:  # prepare_train rejects both together
+    if options.init_from is not None and not options.resume:  # prepare_train rejects init_from together with resume
         path, is_backbone = find_start_weights(options.init_from)
         options = replace(options, init_from=None if is_backbone else path)
         if is_backbone:
@@ -115,7 +120,7 @@ def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
 
 
 def _read_start_weights(cfg: Config) -> None:
-    """Read the weights that the training starts from, so that errors are reported before anything is written.
+    """Read the initial weights of the training run, so that errors are reported before anything is written.
 
     The result is not used: MMEngine reads the files again.
     """
@@ -126,7 +131,7 @@ def _read_start_weights(cfg: Config) -> None:
 
 
 def _prepare_resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> bool:
-    """Check that a training can resume from a checkpoint; return False if the training is already finished."""
+    """Check a checkpoint and prepare the runner to resume from it; return False if its training run is finished."""
     check_resumable(unwrap_model(runner.model), content, checkpoint, config_classes(cfg, "train_dataloader"))
     finished = describe_finished_training(content, cfg)
     if finished is not None:
@@ -137,7 +142,7 @@ def _prepare_resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str
 
 
 def _check_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: TrainOptions) -> None:
-    """Warn of model parts with incomplete pretrained weights, and register the hook that checks ``load_from``."""
+    """Log model parts with incomplete pretrained weights, and register the hook that checks ``load_from``."""
     for line in check_pretrained_parts(unwrap_model(runner.model)):
         runner.logger.warning(line)
     if cfg.get("load_from"):
@@ -166,7 +171,8 @@ def _run_training_loop(runner: AtomicCheckpointRunner, options: TrainOptions) ->
     result_hook = ResultHook()
     runner.register_hook(result_hook)
     with strip_worker_traceback():
-        if options.iterations is None:  # --iterations runs the first iterations of a full training, with its warm-up
+        # --iterations runs the first iterations of a full training run, so the full warm-up is kept.
+        if options.iterations is None:
             _shorten_warm_ups(runner)
         with checkpoint_on_signal(runner):
             runner.train()
@@ -176,8 +182,8 @@ def _run_training_loop(runner: AtomicCheckpointRunner, options: TrainOptions) ->
 
 
 def _shorten_warm_ups(runner: AtomicCheckpointRunner) -> None:
-    """Shorten warm-ups that would take a large part of a short training, and log the changes."""
-    schedulers: Any = runner.param_schedulers or []  # still configs: the runner builds them when the training starts
+    """Shorten warm-ups that would take a large part of a short training run, and log the changes."""
+    schedulers: Any = runner.param_schedulers or []  # these are configs, because train() builds the schedules later
     scheduler_cfgs = [schedulers] if isinstance(schedulers, dict) else schedulers
     for line in shorten_warm_up(scheduler_cfgs, runner.train_loop.max_iters):
         runner.logger.warning(line)

@@ -1,4 +1,4 @@
-"""Hook that writes the model metadata, with windows and a summary of the training data, into checkpoints."""
+"""Hook that adds model metadata to checkpoints, including the windows and a summary of the training data."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from rotated_atss.io.image_header import read_header
 from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.split_settings import default_gap
 
-_MAX_HEADERS_READ = 200  # images whose size is read to find the side of the tiles
+_MAX_HEADERS_READ = 200  # number of images, at most, whose headers are read to find the tile size
 
 
 class ModelInfoHook(Hook):
-    """Write the model metadata into every checkpoint of a training."""
+    """Write the model metadata into every checkpoint of a training run."""
 
     def __init__(self) -> None:
-        self._metadata_json: str | None = None  # only in the first process
+        self._metadata_json: str | None = None  # stays None in all processes but the first, which saves checkpoints
 
     def before_train(self, runner: Runner) -> None:
         """Create the metadata. If the model cannot be described, a warning is logged and there is no metadata."""
@@ -42,7 +42,7 @@ class ModelInfoHook(Hook):
             if not classes:
                 raise UserError("the dataset has no class names")
             training_data = describe_training_data(dataset, classes)
-            # a larger overlap, so that every large object lies in one window as a whole
+            # Inference may use a larger overlap than training, so that nearly every object lies completely in a window.
             window = widen_gap(find_training_window(dataset, runner.cfg), training_data)
             manifest = _find_manifest(dataset) or Manifest()
             info = describe_model(
@@ -67,7 +67,7 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
         classes: Class names of the dataset.
 
     Raises:
-        UserError: The dataset does not provide records of its images (``get_data_info``).
+        UserError: The dataset has no method ``get_data_info``, which returns the record of an image.
     """
     sides, labels, image_names = [], [], []
     for part in _datasets_with_records(dataset):
@@ -80,7 +80,7 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
                     sides.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
                     labels.append(instance["bbox_label"])
     is_tiled = all(map(is_tile_name, image_names))
-    # Of tiles, the number of the images that they were cut from.
+    # If the images are tiles, count the full images from which the tiles were cut.
     num_images = len({parse_tile_name(name).image_id for name in image_names}) if is_tiled else len(image_names)
     return summarize_training_data(
         np.array(sides, dtype=float).reshape(-1, 2), np.array(labels, dtype=np.int64), classes,
@@ -91,8 +91,9 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
 def find_training_window(dataset: Any, cfg: Config) -> Window:
     """Find the size and overlap of the windows that a training set was split into.
 
-    The manifest of the split records them. Without a manifest, if the first images of a DOTA dataset are squares of one
-    size, windows have that size. In all other cases, the result is that of :func:`default_window`.
+    The values come from the manifest of the split. If a DOTA dataset has no manifest and its first images are squares
+    of the same size, the windows have this size and the default overlap. In all other cases, the result is the window
+    of :func:`default_window`.
 
     Args:
         dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
@@ -103,17 +104,17 @@ def find_training_window(dataset: Any, cfg: Config) -> Window:
     if manifest is not None and manifest.window is not None:
         return Window(*manifest.window)
     window = default_window(cfg)
-    if window.size != WHOLE_IMAGE and datasets:  # default_window returns WHOLE_IMAGE for other datasets than DOTA
+    if window.size != WHOLE_IMAGE and datasets:  # default_window returns WHOLE_IMAGE for every dataset but DOTA
         sides = _distinct_sides(datasets[0])
         if len(sides) == 1:
             side = sides.pop()
-            if side > 0:
+            if side > 0:  # 0 stands for unreadable images
                 return Window(side, default_gap(side))
     return window
 
 
 def _find_manifest(dataset: Any) -> Manifest | None:
-    """Return the manifest of the first split in a dataset; None if there is none."""
+    """Return the first manifest that the data folders of a dataset contain; None if they contain no manifest."""
     for part in _datasets_with_records(dataset):
         root = getattr(part, "data_root", None)
         if root and (Path(root) / MANIFEST).is_file():
@@ -131,7 +132,7 @@ def _distinct_sides(dataset: Any) -> set[int]:
 
 
 def _datasets_with_records(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers; raise an error if one has no ``get_data_info``, which returns boxes."""
+    """Yield the datasets inside wrappers; raise an error if one has no method ``get_data_info``."""
     for part in innermost_built_datasets(dataset):
         if not hasattr(part, "get_data_info"):
             raise UserError(f"{type(part).__name__} has no records of its images")

@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_fusion import Detections, in_size_range, map_back, merge_by_nms, merge_by_voting
 
-# Merging methods by name: the function, and the names of its parameters in tta_cfg.
+# By the name of a merge method: its function, and the parameters of the function that tta_cfg may set.
 MERGERS: dict[str, tuple[Any, set[str]]] = {
     "nms": (merge_by_nms, {"iou_threshold"}),
     "vote": (merge_by_voting, {"iou_threshold", "soft_score"}),
@@ -27,19 +27,23 @@ MERGERS: dict[str, tuple[Any, set[str]]] = {
 class BoxTTAModel(BaseTTAModel):
     """Test-time augmentation of a detector of oriented or horizontal boxes, for a config's ``tta_model``.
 
-    MMCV's ``TestTimeAug`` runs several passes of ``tta_pipeline`` per image. A pass rotates the image
-    (``RandomQuarterTurn``), resizes it (``ResizeImage``, or ``ResizeForRange`` to keep boxes of a size range only),
-    then flips it (``FlipImage``). It packs ``ori_shape``, ``scale_factor``, ``flip``, ``flip_direction`` and, if used,
-    ``quarter_turns`` and ``size_range``. The passes of a tile are merged before tiles are merged into images.
+    MMCV's ``TestTimeAug`` runs several passes of ``tta_pipeline`` per image. Each pass rotates the image
+    (``RandomQuarterTurn``), resizes it (``ResizeImage`` or ``ResizeForRange``), then flips it (``FlipImage``). With
+    ``ResizeForRange``, only the boxes of a size range are kept. The pipeline packs ``ori_shape``, ``scale_factor``,
+    ``flip``, ``flip_direction`` and, if used, ``quarter_turns`` and ``size_range``. For DOTA, an image is a tile here;
+    the detections on tiles are merged into full images later.
 
     Args:
-        tta_cfg: ``merge``, the method: ``nms`` (rotated, also for horizontal boxes) or ``vote``; ``iou_threshold``;
-            for ``vote`` also ``soft_score`` (:mod:`rotated_atss.ops.box_fusion`); ``max_per_img``, the maximum number
-            of boxes per image.
+        tta_cfg: Dict with these keys:
+
+            - ``merge``: ``"nms"`` (rotated NMS, also for horizontal boxes) or ``"vote"``. The default is ``"nms"``.
+            - ``iou_threshold``: required by both methods (:mod:`rotated_atss.ops.box_fusion`).
+            - ``soft_score``: optional, for ``"vote"`` only.
+            - ``max_per_img``: maximum number of boxes per image.
         kwargs: Arguments of MMEngine's ``BaseTTAModel``, such as ``module``, the detector.
 
     Raises:
-        UserError: ``tta_cfg`` does not name a merging method with its settings.
+        UserError: ``merge`` is unknown, or the other settings are not those of its method.
     """
 
     def __init__(self, tta_cfg: dict, **kwargs: Any) -> None:
@@ -48,10 +52,11 @@ class BoxTTAModel(BaseTTAModel):
         self.max_per_img = int(settings.pop("max_per_img", 2000))
         merge = settings.pop("merge", "nms")
         function, known_settings = MERGERS.get(merge, (None, set()))
-        # An unknown method has no known settings, so this check rejects it as well.
+        # This check also rejects unknown methods: their known_settings are empty, so iou_threshold is not allowed.
         if not ("iou_threshold" in settings and set(settings) <= known_settings):
-            hint = "merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
-            raise UserError(f"tta_cfg does not name a merging method, got merge={merge!r}, {settings}", hint=hint)
+            hint = "use merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
+            what = f"tta_cfg must contain a merge method and its settings only, got merge={merge!r}, {settings}"
+            raise UserError(what, hint=hint)
         self.merge = partial(function, **settings)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
@@ -97,7 +102,7 @@ def map_pass_to_image(sample: DetDataSample) -> Detections:
     meta, instances = sample.metainfo, sample.pred_instances
     boxes = get_box_tensor(instances.bboxes)
     min_size, max_size = meta.get("size_range", (None, None))
-    # The size range is one of the resized image; scale_factor converts boxes of the original image to its pixels.
+    # The size range is in pixels of the resized image, so scale_factor converts the sizes of the boxes to these pixels.
     keep = in_size_range(boxes, min_size, max_size, scale_xy=meta.get("scale_factor", (1.0, 1.0)))
     height, width = meta["ori_shape"][:2]
     boxes = map_back(

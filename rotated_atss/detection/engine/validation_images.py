@@ -16,7 +16,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.ops.box_polygons import box_polygons
 from rotated_atss.ops.boxes import poly_to_obb
 
-_MAX_READ_PER_PART = 50  # images read per part of the dataset in search of one with objects
+_MAX_READ_PER_PART = 50  # if this many images of a part have no objects, an image without objects is chosen
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class ImageGroundTruth:
 def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[str, ImageGroundTruth]:
     """Choose images that are spread over a dataset, preferably images with objects.
 
-    The dataset is divided into consecutive parts of equal size. In each part, the first image with objects is chosen.
-    If none of the first :data:`_MAX_READ_PER_PART` images of a part has objects, the first image of the part is chosen.
+    The dataset is divided into consecutive parts of nearly equal size. In each part, the first image with objects is
+    chosen. If none of the first :data:`_MAX_READ_PER_PART` images of a part has objects, the first image of the part is
+    chosen.
 
     Args:
         dataset: A dataset of this package.
@@ -50,7 +51,7 @@ def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[st
     Returns:
         Ground truth by path of the image.
     """
-    indices = range(0, len(dataset), world_size)  # the images that MMEngine's sampler gives to the first process
+    indices = range(0, len(dataset), world_size)  # MMEngine's sampler gives these images to the first process
     num_parts = min(num_images, len(indices))
     starts = [len(indices) * part // num_parts for part in range(num_parts)]
     chosen = {}
@@ -73,9 +74,10 @@ def _first_with_objects(dataset: Any, indices: Sequence[int]) -> ImageGroundTrut
 
 
 def read_ground_truth(dataset: Any, index: int) -> ImageGroundTruth:
-    """Read the ground truth of an image from the dataset or, if the dataset has none, from the label file of the tile.
+    """Read the ground truth of an image from the dataset or from the label file of the tile.
 
-    In test mode, a dataset of tiles has no ground truth, because it does not read the label files.
+    The label file is read if the dataset has no objects for the image. In test mode, a dataset of tiles never has
+    objects, because it does not read the label files.
 
     Args:
         dataset: A dataset of this package.
@@ -93,7 +95,7 @@ def read_ground_truth(dataset: Any, index: int) -> ImageGroundTruth:
     if label_path.is_file():
         try:
             labels = read_labels(label_path)
-        except UserError:  # not a DOTA label file: draw the image without objects rather than stop the training run
+        except UserError:  # the label file is invalid: draw the image without objects rather than end the training run
             return ImageGroundTruth(str(path), polygons, names, [])
         polygons, names = np.asarray(labels.polygons).reshape(-1, 8), list(labels.names)
     obbs = poly_to_obb(torch.from_numpy(polygons)).tolist()

@@ -33,16 +33,16 @@ from rotated_atss.visualization.drawing import draw_boxes
 from rotated_atss.visualization.level_style import level_color
 from rotated_atss.visualization.palettes import Color, class_styles
 
-NUM_IMAGES = 4  # validation images that are drawn in the log
-MAX_VALIDATIONS = 20  # validations with pictures, spread over the training, to limit disk usage
+NUM_IMAGES = 4  # number of validation images to draw
+MAX_VALIDATIONS = 20  # maximum number of validations that log pictures; limits disk usage
 
 
 class ValidationLogHook(Hook):
     """Log pictures, AP50 per class and precision-recall curves of each validation to the backends of the visualizer.
 
-    A picture shows an image twice, with its ground truth and with the detections. The first validation also logs
-    pictures of the positives of the assigner. At most :data:`MAX_VALIDATIONS` validations log pictures, always
-    including the last one. The work folder gets the scalars, but no pictures.
+    Each picture shows an image twice: with its ground truth, and with the detections. The first validation that logs
+    pictures also logs pictures of the assigner's positives. To log at most :data:`MAX_VALIDATIONS` times, only every
+    N-th validation logs pictures. The last validation always does. In the work folder, only scalars are logged.
 
     Args:
         num_images: Number of images to draw, spread over the validation set.
@@ -54,10 +54,10 @@ class ValidationLogHook(Hook):
         self.num_images = num_images
         self.ground_truths: dict[str, ImageGroundTruth] | None = None  # by path of the image
         self._logs_pictures = False  # whether this validation logs pictures
-        self._picture_interval = 0  # pictures are logged at every N-th validation; 0 before the first one
+        self._picture_interval = 0  # every N-th validation logs pictures; the first validation sets N
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Choose the images to draw, and make the metric keep its curves if TensorBoard logs them."""
+        """Choose the images to draw. Make the metrics keep curves only if TensorBoard is used, which logs them."""
         can_log_pictures = bool(_backends(runner)) and is_main_process()
         self._logs_pictures = can_log_pictures and self._is_picture_due(_count_later_validations(runner))
         if self._logs_pictures and self.ground_truths is None:
@@ -110,31 +110,34 @@ class ValidationLogHook(Hook):
             return True
         if not self._picture_interval:
             self._picture_interval = math.ceil((later_validations + 1) / MAX_VALIDATIONS)
-        return later_validations % self._picture_interval == 0  # counted from the end, so that the last one is due
+        # Validations are counted from the end, so that the last one logs pictures.
+        return later_validations % self._picture_interval == 0
 
     def _log_assignment(self, runner: Runner) -> None:
         """Log pictures of the positives in the chosen images, if the config has a head with priors."""
         try:
             positive_centers = PositiveCenters(runner.cfg)
-        except UserError:  # a head without priors, or a head of another project
+        except UserError:  # the head has no priors, or it is not a head of this package
             return
         for ground_truth in (self.ground_truths or {}).values():
             try:
                 picture = _draw_positives(runner, positive_centers, ground_truth)
-            except UserError:  # an image that cannot be read, which the validation reports
+            except UserError:  # the image cannot be read; the validation reports it
                 continue
             _add_image(runner, f"assignment/{Path(ground_truth.path).stem}", picture, 0)
 
 
 def _backends(runner: Runner) -> list[BaseVisBackend]:
-    """Return the visualization backends other than that of the work folder."""
+    """Return the visualization backends, without the backend that writes to the work folder."""
     backends = runner.visualizer._vis_backends.values()
     return [backend for backend in backends if not isinstance(backend, LocalVisBackend)]
 
 
 def _count_later_validations(runner: Runner) -> int | None:
     """Return the number of validations after the current one; None if it is unknown."""
-    loop: Any = runner.train_loop  # it has already counted the epoch or iteration before the validation
+    # train_loop increases its counter before it starts a validation, so the counter includes the finished epoch or
+    # iteration.
+    loop: Any = runner.train_loop
     done, length = (loop.epoch, loop.max_epochs) if hasattr(loop, "run_epoch") else (loop.iter, loop.max_iters)
     interval = getattr(loop, "val_interval", None)
     return None if not interval else math.ceil(max(length - done, 0) / interval)
@@ -148,7 +151,7 @@ def _step(runner: Runner) -> int:
 def _add_image(runner: Runner, name: str, picture_bgr: Any, step: int) -> None:
     picture = np.ascontiguousarray(picture_bgr[..., ::-1])  # the backends take RGB
     for backend in _backends(runner):
-        # MLflow stores pictures as files: the step keeps those of different validations apart
+        # MLflow stores pictures as files, so the file names contain the step to differ between validations.
         file_name = f"{name}_{step}.png" if isinstance(backend, MLflowVisBackend) else name
         backend.add_image(file_name, picture, step=step)
 

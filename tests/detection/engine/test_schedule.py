@@ -40,10 +40,12 @@ def test_only_a_warm_up_of_a_short_training_is_shortened():
     schedulers = [dict(warm_up), dict(decay)]
     assert shorten_warm_up(schedulers, 1500) == []
     assert shorten_warm_up(schedulers, 1499) == [
-        "LinearLR: warm-up of 150 iterations instead of 500, for a training of 1499"
+        "LinearLR: warm-up of 150 iterations instead of 500, because the training run has only 1499"
     ]
     assert schedulers == [dict(warm_up, end=150), decay]
-    assert shorten_warm_up(schedulers, 1) == ["LinearLR: warm-up of 1 iterations instead of 150, for a training of 1"]
+    assert shorten_warm_up(schedulers, 1) == [
+        "LinearLR: warm-up of 1 iterations instead of 150, because the training run has only 1"
+    ]
 
 
 @pytest.mark.parametrize("name, key, lines", [(DEMO, "optim_wrapper.optimizer.lr", 1), (DEMO, "model.backbone", 0),

@@ -191,7 +191,7 @@ def test_config_without_tta_is_refused(tmp_path, tiny_options, tiles, checkpoint
     ],
 )
 def test_unknown_merging_is_refused(settings):
-    with pytest.raises(UserError, match="tta_cfg does not name a merging method, got merge="):
+    with pytest.raises(UserError, match="tta_cfg must contain a merge method and its settings only, got merge="):
         BoxTTAModel(tta_cfg=settings, module=ColorDetector())
 
 
