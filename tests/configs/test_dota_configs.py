@@ -265,7 +265,7 @@ def test_find_config_by_name_or_path(tmp_path, monkeypatch):
             "angle_version must be one of oc, le90, le135, got 'le45'",
         ),
         ({"model.bbox_head.bbox_coder.angle_version": "oc"}, "edge_swap needs a long-edge angle version"),
-        ({"model.bbox_head.reg_decoded_bbox": True}, "L1Loss compares deltas"),
+        ({"model.bbox_head.reg_decoded_bbox": True}, "L1Loss, which compares deltas"),
         ({"model.bbox_head.loss_bbox": dict(type="RotatedIoULoss")}, "Set reg_decoded_bbox=True"),
         ({"model.train_cfg.assigner.assign_by_circumhbbox": "hbb"}, "assign_by_circumhbbox must be .*, got 'hbb'"),
     ],

@@ -28,11 +28,11 @@ class CocoBoxMetric(BaseMetric):
     Args:
         ann_file: Instances JSON with the ground truth; by default the JSON of the tested ``CocoInstancesDataset``.
         per_class: Whether to print the AP of each class.
-        max_dets: Three increasing limits of detections per image and class; AP uses the last.
-        out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``; None writes neither.
-        report_dir: Folder for the report of the evaluation; None writes none.
-        collect_device: As MMEngine's ``BaseMetric``.
-        prefix: As MMEngine's ``BaseMetric``.
+        max_dets: Three increasing limits of detections per image and class. AP is computed with the largest one.
+        out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``. If None, neither is written.
+        report_dir: Folder for the report of the evaluation. If None, no report is written.
+        collect_device: See MMEngine's ``BaseMetric``.
+        prefix: See MMEngine's ``BaseMetric``.
 
     Attributes:
         class_ap50: AP50 by class of the latest evaluation; NaN for a class without objects.

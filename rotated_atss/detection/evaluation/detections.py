@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-UNREADABLE = "is_unreadable"  # metadata key; True for an image that could not be read
+UNREADABLE = "is_unreadable"  # metadata key; its value is True if the image could not be read
 
 
 def detections_of(sample: Mapping[str, Any]) -> dict[str, Any]:

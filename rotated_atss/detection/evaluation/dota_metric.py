@@ -26,23 +26,24 @@ from rotated_atss.tiling.tile_results import ResultOptions, finish_test
 class DOTAMetric(BaseMetric):
     """Average precision on merged full images by the rules of the DOTA evaluation server or of another dataset.
 
-    The detections of all tiles are merged, written as Task1 files and as a submission if requested, and evaluated if
-    labels of the full images are available.
+    The detections of all tiles are merged. If requested, they are written as Task1 files and as a submission. If labels
+    of the full images are available, the detections are evaluated.
 
     Args:
-        dataset: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
-            v1.0 ignores difficult objects, the others count them.
+        dataset: The dataset whose rules apply: a DOTA version or another key of
+            :data:`rotated_atss.dota.datasets.DATASETS`. DOTA v1.0 ignores difficult objects; all other datasets count
+            them.
         iou_threshold: IoU threshold of NMS when merging tiles.
-        labels: Label folders of the full images; by default those recorded in the manifest of the split. Without
-            labels nothing is evaluated.
+        labels: Label folders of the full images; by default, the folders recorded in the manifest of the split. Without
+            labels, nothing is evaluated.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
             (COCO's matching and 101 points, also by object size), instead of the metric of the dataset.
-        difficult: ``ignore`` or ``count``: what to do with difficult objects, instead of the rule of the dataset.
-        out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
-        submission: Path of the zip file for the evaluation server.
-        report_dir: Folder for the report of the evaluation; None writes none.
-        collect_device: As MMEngine's ``BaseMetric``.
-        prefix: As MMEngine's ``BaseMetric``.
+        difficult: ``ignore`` or ``count`` difficult objects, instead of the rule of the dataset.
+        out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``. If None, neither is written.
+        submission: Path of the zip file for the evaluation server. If None, no zip file is written.
+        report_dir: Folder for the report of the evaluation. If None, no report is written.
+        collect_device: See MMEngine's ``BaseMetric``.
+        prefix: See MMEngine's ``BaseMetric``.
 
     Attributes:
         class_ap50: AP50 by class of the latest evaluation; NaN for a class without objects.
@@ -50,7 +51,8 @@ class DOTAMetric(BaseMetric):
         curves: Precision and recall by class of the latest evaluation; empty unless ``keeps_curves``.
 
     Raises:
-        UserError: The dataset, metric or rule is unknown, the threshold is out of range, or a label folder is missing.
+        UserError: The value of ``dataset``, ``metric`` or ``difficult`` is unknown, ``iou_threshold`` is out of range,
+            or a label folder does not exist.
 
     Example:
         >>> DOTAMetric(dataset="v1.5", metric="area").options.iou_threshold
@@ -116,7 +118,8 @@ class DOTAMetric(BaseMetric):
             results: Tile name, boxes, scores and labels of each tile, from :meth:`process`.
 
         Returns:
-            ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty if no labels are available.
+            ``AP50``, ``AP75`` and ``AP50_95``. The metric ``coco`` adds ``AP50_95`` by object size. The dict is empty
+            if no labels are available.
         """
         label_folders = self.label_folders
         if label_folders is None:

@@ -25,8 +25,8 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         centerness_frame: Box in which centerness is measured: ``hbb``, the circumscribed horizontal box, as in mmrotate
             1.x; or ``obb``, the oriented box itself. ``obb`` requires assignment by oriented boxes: a third of the
             positives assigned by horizontal boxes lie outside the oriented box, where the centerness is 0.
-        args, kwargs: Arguments of MMDetection's ``ATSSHead``, whose default is ``reg_decoded_bbox=True``. A loss of
-            deltas (L1, smooth L1) requires ``reg_decoded_bbox=False``.
+        args, kwargs: Arguments of MMDetection's ``ATSSHead``. A loss of deltas (L1, smooth L1) requires
+            ``reg_decoded_bbox=False``; the default of ``ATSSHead`` is True.
 
     Raises:
         ValueError: Losses, assigner and ``centerness_frame`` do not match, or a training setting is not supported.
@@ -39,7 +39,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         self.check_settings()
         if centerness_frame not in FRAMES:
             raise ValueError(f"centerness_frame must be one of {', '.join(FRAMES)}, got {centerness_frame!r}")
-        assigner = getattr(self, "assigner", None)  # missing without train_cfg
+        assigner = getattr(self, "assigner", None)  # without train_cfg, the head has no assigner
         if centerness_frame == "obb" and getattr(assigner, "assigns_by_hbb", False):
             raise ValueError(
                 "centerness_frame='obb' requires assignment by the oriented box, got assign_by_circumhbbox. "
@@ -49,7 +49,8 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
 
     def _init_layers(self) -> None:
         super()._init_layers()
-        channels = self.num_base_priors * self.bbox_coder.encode_size  # MMDetection's layer has 4 per prior
+        # Replace MMDetection's layer, which predicts 4 deltas per prior, by one that predicts 5.
+        channels = self.num_base_priors * self.bbox_coder.encode_size
         kernel_size = self.pred_kernel_size
         self.atss_reg = nn.Conv2d(self.feat_channels, channels, kernel_size, padding=kernel_size // 2)
 
@@ -97,7 +98,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         gt_index: Tensor,
         batch_gt_instances: list[InstanceData],
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch of B images with A assigned priors and C classes.
+        """Compute the losses of a batch of B images, A priors and C classes from the result of the label assignment.
 
         The box loss of each positive is weighted by its target centerness and normalized by the sum of these weights.
 
@@ -105,7 +106,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
             centerness_logits: (B, A) predicted centerness before the sigmoid.
-            priors: (A, 5), those of all levels.
+            priors: (A, 5) priors of all levels.
             gt_index: (B, A) result of :meth:`assign_batch`.
             batch_gt_instances: Ground truth of each image.
 
@@ -118,7 +119,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         target_centerness = centerness(pos_priors[:, :2], positives.gt_boxes, self.centerness_frame)
         if positives.weight is not None:  # 0 in rows that only pad the positives to a fixed number
             target_centerness = target_centerness * positives.weight
-        # reduce_mean is a collective operation: processes without positives must call it, too
+        # reduce_mean is a collective operation, so processes without positives must call it, too.
         total_weight = reduce_mean(target_centerness.sum()).clamp(min=1)
         if len(target_centerness):
             loss_centerness = self.loss_centerness(

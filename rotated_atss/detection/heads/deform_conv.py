@@ -23,7 +23,8 @@ class TorchvisionDCNv2(nn.Module):
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: As in ``torch.nn.Conv2d``.
-        deform_groups: Number of groups of input channels with their own offsets.
+        deform_groups: Number of groups into which the input channels are divided. Each group has its own offsets and
+            masks.
 
     Example:
         >>> TorchvisionDCNv2(4, 6, kernel_size=3, padding=1)(torch.zeros(1, 4, 8, 8)).shape
@@ -74,8 +75,8 @@ class TorchvisionDCNv2(nn.Module):
             features = upcast(x)
             num_masks = self.conv_offset.out_channels // 3  # D * K
             offset, mask_logits = self.conv_offset(features).tensor_split([2 * num_masks], 1)
-            # NaN features make offset and mask_logits NaN. A NaN offset would crash the process in torchvision's
-            # kernel, so it becomes 0; the mask remains NaN, so the output is NaN as it should be.
+            # NaN features make offset and mask_logits NaN. NaN offsets are replaced by 0, because torchvision's kernel
+            # would crash the process. The output for NaN features is still NaN, because the mask is NaN.
             offset, mask = offset.nan_to_num(), mask_logits.sigmoid()
             if self.uses_standard_operators:
                 out = deform_conv2d_by_sampling(
@@ -83,8 +84,9 @@ class TorchvisionDCNv2(nn.Module):
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
             else:
-                # Imported only here: the import takes a second, and few configs need it. It must not run while a graph
-                # is traced, and does not, because exports set uses_standard_operators before they trace.
+                # torchvision is imported only here, because the import takes a second and few configs need it. The
+                # import must not happen while a graph is traced. It does not, because exports set
+                # uses_standard_operators before they trace.
                 from torchvision.ops import deform_conv2d
 
                 out = deform_conv2d(

@@ -54,7 +54,8 @@ class OrientedDenseHead:
             ValueError: A softmax classification loss, a box loss that does not match ``reg_decoded_bbox``, or a
                 setting of MMDetection's anchor heads that the oriented heads do not support.
         """
-        if not self.use_sigmoid_cls:  # False if the config omits use_sigmoid, even if the loss itself defaults to True
+        # MMDetection takes False if the config omits use_sigmoid, even if the default of the loss itself is True.
+        if not self.use_sigmoid_cls:
             raise ValueError(
                 "loss_cls must be a sigmoid loss, got use_sigmoid unset or False. Set use_sigmoid=True in loss_cls."
             )
@@ -87,7 +88,7 @@ class OrientedDenseHead:
         """Assign ground-truth boxes to the priors of a batch.
 
         Args:
-            priors: Priors per level, (N, 5), or (B, N, 5) if each image has its own.
+            priors: Priors per level, (N, 5), or (B, N, 5) if they differ between images.
             featmap_sizes: (height, width) of each level.
             batch_gt_instances: Ground truth of each image.
             batch_img_metas: Meta information of each image, with ``pad_shape``.
@@ -105,16 +106,16 @@ class OrientedDenseHead:
             [ignored.bboxes if ignored is not None and len(ignored) else None for ignored in ignored_instances],
             grids=prior_grids(self.prior_generator, featmap_sizes),
             valid_hw=[valid_hw(self.prior_generator, featmap_sizes, meta["pad_shape"]) for meta in batch_img_metas],
-            # Priors that differ per image are the boxes of a previous stage: they have the number of rows and columns
-            # of the grids, but their centers are elsewhere.
+            # Priors that differ between images are boxes predicted by a previous stage. Their number equals that of the
+            # grid cells, but their centers are not on the grids.
             on_grids=priors[0].ndim == 2,
         )
 
     def gather_positives(self, gt_index: Tensor, batch_gt_instances: list[InstanceData]) -> Positives:
         """Gather the positives of ``gt_index`` (B, A).
 
-        On CUDA, they are padded to an upper bound of their number if the assigner has one, because counting them would
-        synchronize with the device.
+        On CUDA, counting the positives would synchronize with the device. If the assigner knows an upper bound of their
+        number, the result is therefore padded to this bound.
         """
         if gt_index.device.type == "cpu" or not hasattr(self.assigner, "max_num_pos"):
             return gather_positives(gt_index, batch_gt_instances)
@@ -137,7 +138,8 @@ class OrientedDenseHead:
             The loss, its normalizer, and the number of positives per image (B,).
         """
         num_pos = (gt_index >= 0).sum(1)
-        # An image without positives counts as one positive, as in the training of the published models.
+        # An image without positives counts as one positive, as in MMDetection, with which the published models were
+        # trained.
         avg_factor = num_pos.clamp(min=1).sum()
         if self.average_over_processes:
             avg_factor = reduce_mean(avg_factor.float())
@@ -147,8 +149,9 @@ class OrientedDenseHead:
                 for image_gt_index, gt in zip(gt_index, batch_gt_instances)
             ]
         )
-        weight = (gt_index != IGNORE).to(torch.promote_types(logits.dtype, torch.float32))
-        loss = self.loss_cls(upcast(logits).flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)
+        logits = upcast(logits)
+        weight = (gt_index != IGNORE).to(logits.dtype)
+        loss = self.loss_cls(logits.flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)
         return loss, avg_factor, num_pos
 
     def regression_loss(
@@ -189,8 +192,8 @@ class OrientedDenseHead:
     ) -> list[InstanceData]:
         """Decode the outputs of a batch into detections.
 
-        Selects the top-k candidates per level, decodes them, applies class-wise NMS and keeps the ``max_per_img``
-        highest-scoring detections per image.
+        The top-k candidates per level are selected and decoded. Class-wise NMS follows, and the ``max_per_img``
+        highest-scoring detections per image are kept.
 
         Args:
             cls_scores: Class logits per level, (B, priors per location * C, H, W).
@@ -198,15 +201,16 @@ class OrientedDenseHead:
             score_factors: Centerness logits per level, (B, priors per location, H, W), or None. Scores are multiplied
                 by the centerness after the top-k selection, as in MMDetection.
             batch_img_metas: Meta information of each image, with ``scale_factor``.
-            cfg: Test settings; None uses those of the head. They are ``score_thr``, ``nms_pre``, the settings of
-                :func:`postprocess_detections`, and ``clamp_centers``, which clamps decoded centers to the image as
-                mmrotate does (default False).
+            cfg: Test settings; None for the test settings of the head. They are ``score_thr``, ``nms_pre``, the
+                settings of :func:`postprocess_detections`, and optionally ``clamp_centers``. If ``clamp_centers`` is
+                True, decoded centers are clamped to the image, as in mmrotate.
             rescale: Whether to scale the boxes to the original image.
             with_nms: Whether to apply NMS.
-            priors: Priors per level, (B, N, 5); None uses those of the generator.
+            priors: Priors per level, (B, N, 5); None for the priors of ``prior_generator``.
 
         Returns:
-            ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image, after NMS by descending score.
+            ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image. With NMS, they are in descending order
+            of score.
         """
         cfg = self.test_cfg if cfg is None else cfg
         with torch.autocast(cls_scores[0].device.type, enabled=False):
@@ -249,7 +253,7 @@ def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
 
 
 def _prior_labels(gt_index: Tensor, gt_labels: Tensor, background: int) -> Tensor:
-    """Return the class of each prior (A,), ``background`` where no box is assigned."""
+    """Return the label of each prior (A,); it is ``background`` if the prior has no assigned box."""
     if not len(gt_labels):
         return torch.full_like(gt_index, background)
     return torch.where(gt_index >= 0, gt_labels[gt_index.clamp(min=0)], background)

@@ -1,4 +1,4 @@
-"""Network and box decoding of a detector as one module with tensors as input and output, for export as a graph."""
+"""Module for the export of a detector as a graph: its network and box decoding, with tensors as inputs and outputs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DetectionGraph(nn.Module):
         precision: ``float32`` or ``float16``, for the network; normalization and decoding are float32.
 
     Raises:
-        UserError: The detector has another head.
+        UserError: The head of the detector is not one of these heads.
 
     Example::
 
@@ -50,9 +50,11 @@ class DetectionGraph(nn.Module):
         self.head = _find_detection_head(self.model)
         preprocessor: Any = self.model.data_preprocessor
         self.precision, self.to_rgb = precision, bool(preprocessor._channel_conversion)
-        for name, neutral in (("mean", 0.0), ("std", 1.0)):
-            value = getattr(preprocessor, name) if preprocessor._enable_normalize else torch.full((3,), neutral)
-            self.register_buffer(name, value.detach().clone().float().view(1, -1, 1, 1))
+        mean, std = torch.zeros(3), torch.ones(3)
+        if preprocessor._enable_normalize:
+            mean, std = preprocessor.mean, preprocessor.std
+        self.register_buffer("mean", mean.detach().clone().float().view(1, -1, 1, 1))
+        self.register_buffer("std", std.detach().clone().float().view(1, -1, 1, 1))
         for layer in self.model.modules():
             if isinstance(layer, TorchvisionDCNv2):
                 layer.uses_standard_operators = True  # few runtimes have torchvision's deformable convolution
@@ -71,7 +73,7 @@ class DetectionGraph(nn.Module):
         generator = self.head.prior_generator
         is_official = isinstance(self.head, OfficialATSSHead)
         clamp = "none"
-        # MMDetection's coders clip boxes by default, and a coder without the attribute clip_border clips them, too
+        # MMDetection's coders clip boxes by default, and coders without the attribute clip_border always clip them.
         if isinstance(self.head, HorizontalATSSHead) and getattr(self.head.bbox_coder, "clip_border", True):
             clamp = "border"
         elif isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
@@ -84,7 +86,7 @@ class DetectionGraph(nn.Module):
             # combined), "class" is the class score alone.
             rank_by="final" if is_official else "class",
             clamp=clamp,
-            # the official code rescales boxes with x2 and y2 as the indices of the last pixels inside the box
+            # When the official code rescales boxes, x2 and y2 are the indices of the last pixels inside the box.
             inclusive_pixels=is_official,
         )
 
@@ -96,15 +98,16 @@ class DetectionGraph(nn.Module):
 
         Returns:
             Scores (B, A, C) and boxes (B, A, 5), in pixels of the input, for all A priors and C classes. If the head
-            has a centerness branch, the scores are the products of class score and centerness, or their square roots
-            for :class:`OfficialATSSHead`, and the class scores (B, A, C) are a third output.
+            has a centerness branch, each score is the product of class score and centerness, and the class scores
+            (B, A, C) are a third output. For :class:`OfficialATSSHead`, each score is the square root of this product.
         """
         # The network takes RGB if its preprocessor converts the BGR of OpenCV to RGB, otherwise BGR.
         inputs = images if self.to_rgb else images[:, [2, 1, 0]]
         inputs = (inputs - self.mean) / self.std
         if self.precision == "float16":
             inputs = inputs.half()
-        # class logits, deltas and, if the head predicts it, centerness logits: each a list with one map per level
+        # The outputs are class logits, deltas and, if the head predicts centerness, centerness logits. Each output is a
+        # list with one map per level.
         head_outputs: Any
         if isinstance(self.model, R3Det):
             head_outputs, priors = self.model.forward_stages(inputs)
@@ -126,7 +129,8 @@ class DetectionGraph(nn.Module):
 
     @property
     def _has_centerness(self) -> bool:
-        # RotatedRetinaHead has no centerness branch, whether trained with ATSS or not; all other supported heads have.
+        # RotatedRetinaHead has no centerness branch, even if it is trained with ATSS. All other supported heads have
+        # one.
         return not isinstance(self.head, RotatedRetinaHead)
 
     def _decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
@@ -142,7 +146,7 @@ def _find_detection_head(model: Any) -> Any:
     """Return the head that predicts the detections of a model; for R3Det, the head of the last stage.
 
     Raises:
-        UserError: The model cannot be exported.
+        UserError: The model has no head of this package, and cannot be exported.
     """
     if isinstance(model, R3Det):
         head = model.bbox_head_refine[-1] if len(model.bbox_head_refine) else model.bbox_head_init

@@ -23,8 +23,8 @@ class HorizontalATSSHead(ATSSHead):
     Losses, decoding and NMS run in float32 regardless of the precision of the network.
 
     Args:
-        last_conv_cfg: Convolution of the last layer of both towers, such as ``dict(type="TorchvisionDCNv2")``; None
-            uses a plain convolution.
+        last_conv_cfg: Config of the last convolution of both towers, such as ``dict(type="TorchvisionDCNv2")``. If
+            None, the last convolution is a plain one, as in MMDetection.
         args, kwargs: Arguments of MMDetection's ``ATSSHead``.
     """
 
@@ -49,7 +49,7 @@ class HorizontalATSSHead(ATSSHead):
 
     def init_weights(self) -> None:
         """Initialize the weights as MMDetection does, and the offsets of deformable convolutions with 0."""
-        super().init_weights()  # also initializes the layers conv_offset, which have to be 0 again
+        super().init_weights()  # this also draws random weights for the layers conv_offset, which must be 0
         for layer in self.modules():
             if isinstance(layer, TorchvisionDCNv2):
                 layer.init_weights()
@@ -61,13 +61,14 @@ class HorizontalATSSHead(ATSSHead):
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             outputs = _upcast_levels(cls_scores, bbox_preds, centernesses)
             losses = super().loss_by_feat(*outputs, *args, **kwargs)
-        return {**losses, "num_pos": self._num_pos}  # set by get_targets, which MMDetection's loss_by_feat calls
+        # MMDetection's loss_by_feat calls get_targets, which sets _num_pos.
+        return {**losses, "num_pos": self._num_pos}
 
     def get_targets(self, *args: Any, **kwargs: Any) -> tuple:
         """Compute MMDetection's targets, and count the positives for ``num_pos``."""
         targets = super().get_targets(*args, **kwargs)
         labels_per_level = targets[1]  # (B, N) each
-        labels = torch.cat(labels_per_level, 1)  # num_classes is background
+        labels = torch.cat(labels_per_level, 1)  # the label of background is num_classes
         self._num_pos = ((labels >= 0) & (labels < self.num_classes)).sum(1).float().mean()
         return targets
 
@@ -89,7 +90,7 @@ class HorizontalATSSHead(ATSSHead):
     ) -> InstanceData:
         """Rescale boxes, multiply scores by centerness, drop small boxes and apply class-wise NMS.
 
-        MMDetection does the same, but with the NMS of mmcv.
+        MMDetection does the same with mmcv's NMS instead of torchvision's.
         """
         if rescale:
             assert img_meta is not None
@@ -124,13 +125,16 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
         >>> classwise_nms(boxes, torch.tensor([0.7, 0.9, 0.8]), torch.tensor([0, 0, 1]), 0.5)
         tensor([1, 2])
     """
-    from torchvision.ops import nms  # takes a second; oriented models, which import this module too, do not need it
+    # Import torchvision only here, because it takes a second, and oriented models import this module but use no NMS
+    # of horizontal boxes.
+    from torchvision.ops import nms
 
     keep_per_class = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
     for label in labels.unique():
         rows = torch.nonzero(labels == label).squeeze(1)
         keep_per_class.append(rows[nms(boxes[rows], scores[rows], iou_threshold)])
-    keep = torch.cat(keep_per_class).sort().values  # input order, which the stable sort keeps for equal scores
+    # Sort the indices into input order first, because the stable sort by score keeps this order for equal scores.
+    keep = torch.cat(keep_per_class).sort().values
     return keep[scores[keep].argsort(descending=True, stable=True)]
 
 

@@ -18,7 +18,7 @@ class SigmoidFocalLoss(nn.Module):
     Args:
         use_sigmoid: Must be True. MMDetection's heads read it from the config to set their number of output channels.
         gamma: Focusing exponent.
-        alpha: Weight of the positive term; that of the negative term is ``1 - alpha``.
+        alpha: Weight of the positive term. The weight of the negative term is ``1 - alpha``.
         loss_weight: Factor of the loss.
 
     Raises:
@@ -35,7 +35,7 @@ class SigmoidFocalLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not use_sigmoid:
-            raise ValueError("SigmoidFocalLoss does not support softmax, got use_sigmoid=False. Set use_sigmoid=True.")
+            raise ValueError("use_sigmoid of SigmoidFocalLoss must be True, got False. It does not support softmax.")
         self.use_sigmoid = use_sigmoid
         self.gamma, self.alpha, self.loss_weight = gamma, alpha, loss_weight
 
@@ -92,7 +92,7 @@ class RotatedIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted boxes.
             target: (N, 5) ground-truth boxes.
-            weight: (N,); or (N, 5), which is averaged over each row; or None.
+            weight: (N,), (N, 5) or None. Weights (N, 5) are averaged over each row.
             avg_factor: Normalizer.
 
         Returns:
@@ -114,9 +114,9 @@ class GaussianLoss(nn.Module):
     Requires ``reg_decoded_bbox=True``.
 
     Args:
-        kind: ``gwd`` (Yang et al., arXiv 2101.11952; published with ``loss_weight=5``), ``kld`` (arXiv 2106.01883;
-            published with ``loss_weight=5.5, sqrt=False``), or a symmetric variant of ``kld``: ``jd``, ``kld_symmax``,
-            ``kld_symmin``.
+        kind: ``gwd`` (Yang et al., arXiv 2101.11952), ``kld`` (arXiv 2106.01883), or a symmetric variant of ``kld``
+            (``jd``, ``kld_symmax``, ``kld_symmin``). The published results use ``loss_weight=5`` for ``gwd``, and
+            ``loss_weight=5.5, sqrt=False`` for ``kld``.
         loss_weight: Factor of the loss.
         kwargs: Arguments of ``GDLoss``: ``fun`` (``log1p``, ``sqrt``, ``none``), ``tau``, ``alpha``, ``sqrt``.
 
@@ -153,7 +153,7 @@ class KFIoULoss(nn.Module):
 
     Args:
         fun: ``none`` (1 - KFIoU), ``ln`` or ``exp``.
-        loss_weight: Factor of the loss; published with 5.
+        loss_weight: Factor of the loss. The published results use 5.
 
     Raises:
         ValueError: ``fun`` is unknown.
@@ -184,7 +184,7 @@ class KFIoULoss(nn.Module):
         Args:
             pred: (N, 5) predicted deltas.
             target: (N, 5) target deltas.
-            weight: (N,); or (N, 5), which is averaged over each row; or None.
+            weight: (N,), (N, 5) or None. Weights (N, 5) are averaged over each row.
             avg_factor: Normalizer.
             pred_boxes: (N, 5) decoded boxes.
             target_boxes: (N, 5) ground-truth boxes.
@@ -200,5 +200,5 @@ class KFIoULoss(nn.Module):
 
 
 def _average_per_box(weight: Tensor | None) -> Tensor | None:
-    """Average weights (N, 5) to (N,); return weights (N,) and None unchanged."""
+    """Average weights (N, 5) over each row to (N,); return weights (N,) and None unchanged."""
     return weight.mean(1) if weight is not None and weight.ndim == 2 else weight

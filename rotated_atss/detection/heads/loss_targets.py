@@ -12,8 +12,9 @@ def loss_target(loss: nn.Module) -> str:
     """Return whether a box loss compares deltas, decoded boxes or both.
 
     Args:
-        loss: Box loss. Its attribute ``loss_target`` is returned if it has one; otherwise the class name decides:
-            ``boxes`` for the IoU and Gaussian losses of MMDetection and mmrotate, ``deltas`` for others.
+        loss: Box loss. If the loss has an attribute ``loss_target``, this attribute is returned. Otherwise, the result
+            depends on the class name of the loss: it is ``boxes`` for the IoU and Gaussian losses of MMDetection and
+            mmrotate, and ``deltas`` for all other losses.
 
     Returns:
         ``deltas``, ``boxes``, or ``both`` for a loss of deltas that also takes decoded boxes (``KFIoULoss``).
@@ -39,8 +40,8 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
         reg_decoded_bbox: Whether the head computes the box loss on decoded boxes.
 
     Raises:
-        ValueError: The loss compares boxes and ``reg_decoded_bbox`` is False, or the loss compares deltas and
-            ``reg_decoded_bbox`` is True. A loss of both is given deltas, so it needs False, too.
+        ValueError: The loss compares only decoded boxes although ``reg_decoded_bbox`` is False, or the loss compares
+            deltas, alone or with boxes, although ``reg_decoded_bbox`` is True.
 
     Example:
         >>> import torch
@@ -49,11 +50,11 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
     name, target = type(loss_bbox).__name__, loss_target(loss_bbox)
     if target == "boxes" and not reg_decoded_bbox:
         raise ValueError(
-            f"{name} compares boxes, got reg_decoded_bbox=False. Set reg_decoded_bbox=True or use a loss of deltas, "
-            "such as L1Loss."
+            f"reg_decoded_bbox must be True for {name}, which compares boxes, got False. "
+            "Set reg_decoded_bbox=True or use a loss of deltas, such as L1Loss."
         )
     if target != "boxes" and reg_decoded_bbox:
         raise ValueError(
-            f"{name} compares deltas, got reg_decoded_bbox=True. Set reg_decoded_bbox=False or use a loss of boxes, "
-            "such as RotatedIoULoss."
+            f"reg_decoded_bbox must be False for {name}, which compares deltas, got True. "
+            "Set reg_decoded_bbox=False or use a loss of boxes, such as RotatedIoULoss."
         )

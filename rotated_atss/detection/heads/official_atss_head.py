@@ -2,14 +2,15 @@
 
 The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and the first prior of a
 level is centered at pixel index ``stride / 2``. In the continuous coordinates of this package, the width is
-``x2 - x1``, and that prior is centered at ``(stride + 1) / 2``, which the configs set. The remaining differences from
-MMDetection's ATSS head are implemented here:
+``x2 - x1``, and the first prior is centered at ``(stride + 1) / 2``; the configs set this center. The remaining
+differences from MMDetection's ATSS head are implemented here:
 
-- network: the convolutions of the towers have a bias;
-- training: the center test (``center_margin`` of the assigner), the centerness targets and the GIoU loss use boxes that
-  extend from the center of the first pixel to the center of the last one; priors in the padding of a batch are trained
-  as background; normalizers of the losses are sums over the batch, without a minimum of one positive per image;
-- inference: a score is ``sqrt(class score * centerness)``, the top-k selection is by this score, and boxes are rescaled
+- Network: the convolutions of the towers have a bias.
+- Boxes in training: the center test (``center_margin`` of the assigner), the centerness targets and the GIoU loss use
+  boxes that extend from the center of the first pixel to the center of the last pixel.
+- Padding in training: priors in the padding of a batch are trained as background.
+- Normalizers of the losses: they are sums over the batch. MMDetection counts at least one positive per image.
+- Inference: a score is ``sqrt(class score * centerness)``, the top-k selection is by this score, and boxes are rescaled
   in inclusive coordinates.
 
 One difference, in the ground truth, is not reproduced: when the official code resizes an image by ``scale``, the right
@@ -39,9 +40,11 @@ class OfficialATSSHead(HorizontalATSSHead):
     """Head of the official ATSS implementation.
 
     Tower convolutions have a bias before their GroupNorm. The score is ``sqrt(class score * centerness)``; the
-    ``nms_pre`` candidates with the highest score are selected per level. Training requires an assigner with
-    ``center_margin=0.51``, as in the configs: 0.5 px between the side of a box and the center of its outer pixels, plus
-    the 0.01 px of the official center test.
+    ``nms_pre`` candidates with the highest score are selected per level.
+
+    Training requires an assigner with ``center_margin=0.51``, as in the configs. This is the sum of two distances: the
+    0.5 px between the side of a box and the centers of its outermost pixels, and the margin of 0.01 px of the official
+    center test.
 
     Args:
         kwargs: Arguments of :class:`HorizontalATSSHead`.
@@ -87,13 +90,13 @@ class OfficialATSSHead(HorizontalATSSHead):
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             anchors = self.get_anchors(featmap_sizes, batch_img_metas, device=cls_scores[0].device)
             targets = self.get_targets(*anchors, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
-            # (B * A, ...) each, for A priors per image; only the rows of positives in gt_boxes have a meaning
+            # All have the shape (B * A, ...), for A priors per image. Rows of gt_boxes are valid for positives only.
             priors, labels, label_weights, gt_boxes = (torch.cat(levels, 1).flatten(0, 1) for levels in targets[:4])
             logits = upcast(flatten_levels(cls_scores, self.cls_out_channels)).flatten(0, 1)  # (B * A, C)
             deltas = upcast(flatten_levels(bbox_preds, 4)).flatten(0, 1)  # (B * A, 4)
             centerness_logits = upcast(flatten_levels(centernesses, 1)).flatten()  # (B * A,)
             pos_inds = torch.nonzero(labels < self.num_classes).squeeze(1)
-            # the minimum of 1 applies to the batch, not to each image as in MMDetection
+            # The minimum of 1 applies to the whole batch; in MMDetection, it applies to each image.
             avg_factor = reduce_mean(logits.new_tensor(len(pos_inds))).clamp(min=1)
             target_centerness = self.centerness_target(priors[pos_inds], gt_boxes[pos_inds])
             # The official code has no minimum of this normalizer; tiny only avoids a division by zero.
@@ -125,7 +128,8 @@ class OfficialATSSHead(HorizontalATSSHead):
     ) -> list[InstanceData]:
         """Decode the ``nms_pre`` candidates per level with the highest product of class score and centerness."""
         cfg = self.test_cfg if cfg is None else cfg
-        # The base class selects by the class score alone. The class score of masked candidates is 0, so it drops them.
+        # The base class selects candidates by the class score alone. It drops masked candidates, because their class
+        # score is 0.
         topk_logits = [
             mask_all_but_topk(logits.float(), centerness.float(), cfg.score_thr, cfg.nms_pre)
             for logits, centerness in zip(cls_scores, score_factors)
@@ -142,7 +146,7 @@ class OfficialATSSHead(HorizontalATSSHead):
     ) -> InstanceData:
         """Apply NMS in pixels of the network input, then scale the boxes to the original image."""
         results.scores = (results.scores * results.score_factors).sqrt()
-        results.score_factors = torch.ones_like(results.scores)  # the base class multiplies the scores by them
+        results.score_factors = torch.ones_like(results.scores)  # the base class would multiply by centerness again
         results = super()._bbox_post_process(results, cfg, rescale=False, with_nms=with_nms, img_meta=img_meta)
         if rescale:
             assert img_meta is not None
@@ -168,7 +172,8 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
         tensor([[[[-inf, 2.]]]])
     """
     scores = logits.sigmoid()
-    products = torch.where(scores > score_thr, scores * centerness.sigmoid(), -1.0)  # -1 is below all products
+    # Entries up to the threshold get -1, which is less than any product, so that candidates come first in the top k.
+    products = torch.where(scores > score_thr, scores * centerness.sigmoid(), -1.0)
     if products[0].numel() <= topk:
         return logits
     lowest_topk_product = products.flatten(1).topk(topk).values[:, -1]  # (B,)

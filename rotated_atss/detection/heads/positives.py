@@ -15,8 +15,9 @@ from rotated_atss.ops.candidates import PriorPairs
 class Positives(PriorPairs):
     """Positive (image, prior) pairs and their ground-truth boxes, one row per pair.
 
-    Counting positives on CUDA synchronizes with the device. If an upper bound is given instead, the rows after the
-    last positive are padding: they refer to the first prior of the first image and have weight 0.
+    Counting positives on CUDA synchronizes with the device. To avoid this, the rows can be padded to an upper bound of
+    the number of positives. The padding follows the last positive, refers to the first prior of the first image, and
+    has weight 0.
     """
 
     gt_boxes: Tensor  # (P, 5)
@@ -31,10 +32,11 @@ def gather_positives(
     Args:
         gt_index: (B, A) int64, index of the assigned box in the ground truth of the image; negative if there is none.
         batch_gt_instances: Ground truth of each image, with ``bboxes`` (G, 5).
-        max_num_pos: Upper bound of the number of positives; None counts them, which synchronizes with the device.
+        max_num_pos: Upper bound of the number of positives. If None, the positives are counted, which synchronizes with
+            the device.
 
     Returns:
-        Positives, ordered by image and then by prior. If ``max_num_pos`` is given, they are padded to
+        Positives, ordered by image and then by prior. If ``max_num_pos`` is given, the rows are padded to
         ``min(max_num_pos, B * A)`` rows.
 
     Example:
@@ -47,7 +49,8 @@ def gather_positives(
         tensor([1., 1., 0.])
     """
     gt_boxes = torch.cat([gt.bboxes for gt in batch_gt_instances])
-    # (B,) index in gt_boxes of the first box of each image, computed on the CPU so that CUDA is not synchronized
+    # Index of each image's first box in gt_boxes, (B,). It is computed from sizes that the CPU knows, so that CUDA is
+    # not synchronized.
     first_gt = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances[:-1])]).cumsum(0)
     first_gt = first_gt.to(gt_index.device, non_blocking=True)
     if max_num_pos is None:
@@ -57,6 +60,7 @@ def gather_positives(
     pairs = torch.nonzero_static(gt_index >= 0, size=min(max_num_pos, gt_index.numel()), fill_value=-1)
     weight = (pairs[:, 0] >= 0).float()
     image_index, prior_index = pairs.clamp(min=0).unbind(1)  # padding (-1, -1) becomes (0, 0)
-    # If the prior that padding refers to is not assigned (its gt_index is negative), padding gets the first box.
+    # Padding refers to prior 0 of image 0. If this prior has no assigned box, its gt_index is negative; clamp then
+    # selects the first box, which has no effect, because the weight is 0.
     gt_index_in_batch = gt_index[image_index, prior_index].clamp(min=0) + first_gt[image_index]
     return Positives(image_index, prior_index, gt_boxes[gt_index_in_batch], weight)

@@ -13,7 +13,9 @@ from rotated_atss.ops.candidates import Candidates, image_slices, suppress_candi
 
 
 def clamp_centers_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
-    """Clamp the centers of boxes to the resized images, as mmrotate does in testing (``test_cfg.clamp_centers=True``).
+    """Clamp the centers of boxes to the resized images.
+
+    The heads do this if ``test_cfg`` contains ``clamp_centers=True``. mmrotate clamps in the same way in testing.
 
     Args:
         boxes: (N, 5) in pixels of the network input.
@@ -62,14 +64,14 @@ def rescale_to_original(boxes: Tensor, image_index: Tensor, batch_img_metas: lis
 def postprocess_detections(
     boxes: Tensor, candidates: Candidates, num_images: int, num_classes: int, cfg: Any, with_nms: bool
 ) -> list[InstanceData]:
-    """Filter candidates by size, apply class-wise NMS and split them into detections per image.
+    """Drop small candidates, apply class-wise NMS and split the remaining candidates into detections per image.
 
     Args:
         boxes: (N, 5) decoded boxes of the candidates.
         candidates: Image, label and score of each candidate, ordered by image.
         num_images: Number of images in the batch.
         num_classes: Number of classes.
-        cfg: Test settings ``min_bbox_size`` (boxes with a side up to this number of pixels are dropped),
+        cfg: Test settings ``min_bbox_size`` (both sides of a box must be longer than this number of pixels),
             ``nms.iou_threshold`` and ``max_per_img``.
         with_nms: Whether to apply NMS and to limit the number of detections. Without NMS, detections keep the order of
             the candidates.

@@ -13,11 +13,13 @@ from rotated_atss.assign import Grid
 def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[Grid]:
     """Describe the prior centers of each level as a regular grid.
 
+    The center of the first cell of a grid is the center of the first base anchor. The :class:`PriorGrid` of a
+    refinement stage has no base anchors, because its priors are boxes of the previous stage. The centers of its grids
+    are not used, so the first center is set to (0, 0).
+
     Args:
-        prior_generator: Generator with ``strides`` (x, y), equal in x and y, and, if it generates anchors,
-            ``base_anchors`` per level. The center of the first cell is that of the first base anchor. The
-            :class:`PriorGrid` of a refinement stage has no base anchors: its priors are boxes of the previous stage, so
-            the centers of the grid are not used and (0, 0) is set.
+        prior_generator: Generator with ``strides`` (x, y), which must be equal in x and y. A generator of anchors also
+            has ``base_anchors`` per level.
         featmap_sizes: (height, width) of each feature map.
 
     Returns:
@@ -29,8 +31,11 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
         >>> prior_grids(generator, [torch.Size((4, 6))])
         [Grid(height=4, width=6, stride=8, x0=4.0, y0=4.0)]
     """
-    base_anchors = getattr(prior_generator, "base_anchors", None) or [torch.zeros(1, 4)] * len(featmap_sizes)
-    first_centers = [((anchors[0, :2] + anchors[0, 2:]) / 2).tolist() for anchors in base_anchors]  # (x, y) per level
+    base_anchors = getattr(prior_generator, "base_anchors", None)
+    if base_anchors:
+        first_centers = [((anchors[0, :2] + anchors[0, 2:]) / 2).tolist() for anchors in base_anchors]  # x, y
+    else:
+        first_centers = [(0.0, 0.0)] * len(featmap_sizes)
     return [
         Grid(height, width, stride, *first_center)
         for (height, width), (stride, _), first_center in zip(featmap_sizes, prior_generator.strides, first_centers)
@@ -40,13 +45,13 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
 def valid_hw(
     prior_generator: Any, featmap_sizes: list[torch.Size], pad_shape: tuple[int, ...]
 ) -> list[tuple[int, int]]:
-    """Compute how many rows and columns of each level are valid for an image, as MMDetection's valid flags do.
+    """Compute how many rows and columns of each level are valid for an image, by the rule of MMDetection's valid flags.
 
     Args:
         prior_generator: Generator with ``strides`` (x, y) per level.
         featmap_sizes: (height, width) of each feature map.
-        pad_shape: Height and width in pixels of the image with its own padding. Cells in the padding that batching
-            adds are not valid.
+        pad_shape: Height and width in pixels of the image, with the padding of the pipeline but without the padding
+            that batching adds. Cells in the padding of the batch are not valid.
 
     Returns:
         (rows, columns) per level.

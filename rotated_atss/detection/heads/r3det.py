@@ -24,8 +24,8 @@ from rotated_atss.ops.feature_align import align_features
 class FeatureRefinement(BaseModule):
     """Feature refinement module of R3Det, in plain PyTorch for every device.
 
-    The module convolves the feature map of a level. To the features of each location, it adds the convolved features at
-    this location and those at the center of the box that was predicted there.
+    The module convolves the feature map of a level. To the features of each location, it adds the convolved features of
+    two points: of the location itself, and of the center of the box that was predicted at the location.
 
     Args:
         feat_channels: Channels of every level.
@@ -42,7 +42,8 @@ class FeatureRefinement(BaseModule):
         self.conv_1_5 = nn.Conv2d(feat_channels, feat_channels, (1, 5), padding=(0, 2))
         self.conv_1_1 = nn.Conv2d(feat_channels, feat_channels, 1)
         self.register_buffer("transposed", torch.tensor(float(transposed)))
-        self._is_transposed = transposed  # a copy on the host: reading the buffer would synchronize with the device
+        # forward reads this copy of the value, because reading the buffer would synchronize with the device.
+        self._is_transposed = transposed
 
     def init_weights(self) -> None:
         """Initialize the convolutions with a normal distribution."""
@@ -66,7 +67,7 @@ class FeatureRefinement(BaseModule):
         refined = []
         for level, level_boxes, stride in zip(features, boxes, self.strides):
             convolved = self.conv_5_1(self.conv_1_5(level)) + self.conv_1_1(level)
-            # convolved features plus convolved features at the centers of the boxes
+            # The result is the sum of the convolved features at the locations and at the centers of their boxes.
             aligned = align_features(convolved, level_boxes, stride, transposed=self._is_transposed)
             refined.append(level + aligned.to(level.dtype))
         return refined
@@ -78,9 +79,9 @@ class RotatedRefineHead(RotatedRetinaHead):
 
     Args:
         frm_cfg: Config of the feature refinement module.
-        args, kwargs: Arguments of :class:`RotatedRetinaHead`. The prior generator is a
-            :class:`rotated_atss.detection.task_modules.prior_generators.PriorGrid`, which only gives the grid of each
-            level.
+        args, kwargs: Arguments of :class:`RotatedRetinaHead`. ``anchor_generator`` must be a
+            :class:`rotated_atss.detection.task_modules.prior_generators.PriorGrid`. It describes the grid of each level
+            and generates no priors.
     """
 
     def __init__(self, *args: Any, frm_cfg: dict, **kwargs: Any) -> None:
@@ -88,7 +89,7 @@ class RotatedRefineHead(RotatedRetinaHead):
         self.feat_refine_module = MODELS.build(frm_cfg)
 
     def forward(self, features: tuple[Tensor, ...], boxes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Refine the features with the boxes and compute class logits and deltas from them.
+        """Refine the features with the boxes, and compute class logits and deltas from the refined features.
 
         Args:
             features: Feature maps per level, (B, C, H, W).
@@ -109,7 +110,7 @@ def decode_best_boxes(
         head: Head that computed the outputs.
         cls_scores: Class logits per level, (B, priors per location * C, H, W).
         bbox_preds: Deltas per level, (B, priors per location * 5, H, W).
-        priors: Priors per level, (B, H * W, 5), one per location; None uses those of the head.
+        priors: Priors per level, (B, H * W, 5), one per location; None for the priors that the head generates.
 
     Returns:
         Boxes per level, (B, H * W, 5).
@@ -120,7 +121,10 @@ def decode_best_boxes(
     """
     if priors is None:
         priors = head.multi_level_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
-    return [_decode_best_boxes_of_level(head, *level) for level in zip(cls_scores, bbox_preds, priors)]
+    return [
+        _decode_best_boxes_of_level(head, level_logits, level_deltas, level_priors)
+        for level_logits, level_deltas, level_priors in zip(cls_scores, bbox_preds, priors)
+    ]
 
 
 @torch.no_grad()
@@ -129,14 +133,14 @@ def _decode_best_boxes_of_level(head: RotatedRetinaHead, logits: Tensor, deltas:
         batch_size, num_base_priors = logits.shape[0], head.num_base_priors  # priors per location
         logits = logits.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, head.cls_out_channels)
         deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_base_priors, 5)
-        # (H * W * num_base_priors, 5) for all images or (B, H * W, 5) per image, reshaped to
-        # (1 or B, H * W, num_base_priors, 5)
+        # Generated priors (H * W * num_base_priors, 5) are the same for all images. Boxes of a previous stage
+        # (B, H * W, 5) differ between images. Both become (B, H * W, num_base_priors, 5).
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)
         best_prior_index = logits.amax(-1).argmax(-1)  # (B, H * W)
         gather_index = best_prior_index[..., None, None].expand(-1, -1, 1, 5)
         best_priors, best_deltas = priors.gather(2, gather_index).squeeze(2), deltas.gather(2, gather_index).squeeze(2)
-        # The boxes are not normalized to the angle version: if w and h were swapped, the deltas dx and dy of the next
-        # stage would be relative to the other side.
+        # The boxes are not normalized to the angle version, because normalization may swap w and h. The deltas dx and
+        # dy of the next stage would then be relative to the other side.
         return head.bbox_coder.decode(best_priors, best_deltas, normalize=False)
 
 
@@ -151,8 +155,8 @@ class R3Det(BaseDetector):
         neck: Config of the neck.
         bbox_head_init: Config of the head of the first stage.
         bbox_head_refine: Configs of the heads of the refinement stages, in order; the last one predicts the detections.
-        train_cfg: Training settings: ``init`` for the first head; ``refine`` and ``stage_loss_weights``, each with one
-            entry per refinement stage.
+        train_cfg: Training settings. ``init`` contains the settings of the first head. ``refine`` (settings) and
+            ``stage_loss_weights`` (factors of the losses) have one entry per refinement stage.
         test_cfg: Test settings of the heads.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Config of the initialization.
@@ -201,8 +205,8 @@ class R3Det(BaseDetector):
             batch_data_samples: Ground truth of each image.
 
         Returns:
-            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage; those of refinement stage N, counted from 0,
-            have the suffix ``_refine_N``.
+            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage, and the same values of each refinement stage
+            with the suffix ``_refine_N``, where N is the index of the stage.
         """
         features = self.extract_feat(batch_inputs)
         gt_instances, gt_instances_ignore, metas = unpack_gt_instances(batch_data_samples)
@@ -246,8 +250,8 @@ class R3Det(BaseDetector):
         """Run all stages.
 
         Returns:
-            The outputs of the last stage (class logits and deltas per level), and its priors: the boxes of the previous
-            stage per level, None without refinement stages.
+            The outputs of the last stage (class logits and deltas per level), and the priors of the last stage per
+            level. These priors are the boxes of the previous stage; they are None if there are no refinement stages.
         """
         features = self.extract_feat(batch_inputs)
         head, boxes = self.bbox_head_init, None

@@ -21,9 +21,9 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     :class:`RotatedMaxIoUAssigner` it is the head of Rotated RetinaNet.
 
     Args:
-        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,);
-            With ``reg_decoded_bbox=True``, ``loss_bbox`` compares decoded boxes. With False, it compares deltas, or
-            both deltas and decoded boxes.
+        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` must accept logits (N, C) and labels (N,).
+            With ``reg_decoded_bbox=True``, ``loss_bbox`` must compare decoded boxes. With False, it must compare
+            deltas, or both deltas and decoded boxes.
 
     Raises:
         ValueError: A loss does not match the head, or a training setting is not supported.
@@ -50,12 +50,13 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             batch_gt_instances: Ground truth of each image.
             batch_img_metas: Meta information of each image.
             batch_gt_instances_ignore: Ignored regions of each image.
-            priors: Priors per level and image, (B, N, 5); None uses those of the generator for all images.
+            priors: Priors per level, (B, N, 5); None for the priors of ``prior_generator``, which are the same for all
+                images.
 
         Returns:
             ``loss_cls``, ``loss_bbox`` and ``num_pos``, the mean number of positives per image.
         """
-        # under autocast, parts of the assignment and of the losses would be computed in half precision
+        # Disable autocast, because it would compute parts of the assignment and the losses in half precision.
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             featmap_sizes = [level.shape[-2:] for level in cls_scores]
             if priors is None:
@@ -70,14 +71,13 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     def loss_from_targets(
         self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, batch_gt_instances: list[InstanceData]
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch of B images, each with A priors, and C classes, after label assignment.
+        """Compute the losses of a batch of B images, A priors and C classes from the result of the label assignment.
 
         Args:
             logits: (B, A, C) class logits.
             deltas: (B, A, 5) predicted deltas.
-            priors: (A, 5), or (B, A, 5) if each image has its own.
-            gt_index: (B, A) index of the assigned box of each prior, or the code of background or ignored priors, as
-                :meth:`assign_batch` returns it.
+            priors: (A, 5), or (B, A, 5) if the priors differ between images.
+            gt_index: (B, A) result of :meth:`assign_batch`.
             batch_gt_instances: Ground truth of each image.
 
         Returns:

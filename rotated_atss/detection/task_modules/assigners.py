@@ -25,8 +25,9 @@ class RotatedATSSAssigner(TensorAssigner):
 
     Args:
         topk: Candidate locations per level.
-        center_margin: A positive's center lies inside its box, more than this number of pixels from every side.
-        kwargs: As for :class:`TensorAssigner`.
+        center_margin: The center of a positive must lie inside its ground-truth box, more than this number of pixels
+            away from every side.
+        kwargs: Arguments of :class:`TensorAssigner`.
 
     Example:
         >>> import torch
@@ -43,8 +44,8 @@ class RotatedATSSAssigner(TensorAssigner):
     def max_num_pos(self, num_gts: int, num_levels: int, priors_per_location: int) -> int:
         """Return an upper bound of the number of positives: the number of candidates.
 
-        ``priors_per_location`` is the number in the prior generator. It is used only if the assigner's own
-        ``priors_per_location`` is None.
+        The argument ``priors_per_location`` comes from the prior generator. It is used only if the assigner's own
+        attribute ``priors_per_location`` is None.
         """
         return num_gts * num_levels * self.topk * (self.priors_per_location or priors_per_location)
 
@@ -67,9 +68,10 @@ class RotatedATSSAssigner(TensorAssigner):
         valid_hw: list[list[tuple[int, int]]],
         on_grids: bool = True,
     ) -> Tensor:
-        """Assign the ground-truth boxes of a batch to priors; if ``on_grids``, process all images at once.
+        """Assign the ground-truth boxes of a batch to priors.
 
-        Arguments and result are those of :meth:`TensorAssigner.assign_batch`.
+        If ``on_grids`` is True, all images are processed at once, otherwise one by one. Arguments and result are the
+        same as for :meth:`TensorAssigner.assign_batch`.
         """
         if not on_grids:
             return super().assign_batch(
@@ -94,10 +96,10 @@ class HorizontalATSSAssigner(RotatedATSSAssigner):
 
     Args:
         topk: Candidate locations per level.
-        ignore_iof_thr: IoF threshold of ignored boxes. A negative value, MMDetection's default, disables it, so that
-            crowd regions are background.
-        priors_per_location: As for :class:`TensorAssigner`.
-        center_margin: As for :class:`RotatedATSSAssigner`.
+        ignore_iof_thr: IoF threshold of ignored boxes, such as COCO's crowd regions. With a negative value,
+            MMDetection's default, ignored boxes have no effect, so that crowd regions are background.
+        priors_per_location: See :class:`TensorAssigner`.
+        center_margin: See :class:`RotatedATSSAssigner`.
     """
 
     def __init__(
@@ -123,16 +125,16 @@ class RotatedMaxIoUAssigner(TensorAssigner):
     Args:
         pos_iou_thr: Lower IoU threshold of positives.
         neg_iou_thr: Upper IoU threshold of negatives.
-        min_pos_iou: Smallest IoU of a low-quality match.
-        match_low_quality: Whether the prior with the highest IoU with a ground-truth box is positive even if this IoU
-            is below the thresholds (low-quality match).
+        min_pos_iou: Lower IoU threshold of low-quality matches, see ``match_low_quality``.
+        match_low_quality: Whether the prior that overlaps a ground-truth box with the highest IoU is positive even if
+            this IoU is below the thresholds (low-quality match).
         gt_max_assign_all: Whether all priors that share the highest IoU with a ground-truth box are low-quality
-            matches, instead of only the one with the lowest index.
+            matches. If False, only the prior with the lowest index is one.
         low_quality_rule: Which box gets the prior of a low-quality match: ``last_match``, as in MMDetection, or
             ``highest_iou``; see :func:`rotated_atss.assign.max_iou_assign`.
-        assign_by_circumhbbox: As for :class:`TensorAssigner`.
-        ignore_iof_thr: IoF threshold of ignored boxes; a negative value, the default in MMDetection but not here,
-            disables it.
+        assign_by_circumhbbox: See :class:`TensorAssigner`.
+        ignore_iof_thr: IoF threshold of ignored boxes. With a negative value, ignored boxes have no effect.
+            MMDetection's default is -1.
 
     Raises:
         ValueError: A threshold is out of range or the rule is unknown.
@@ -176,5 +178,5 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         **kwargs: object,
     ) -> AssignResult:
         """Assign with the interface of MMDetection's ``MaxIoUAssigner``."""
-        # max IoU does not depend on the level of a prior, so all priors are passed as one level
+        # The max-IoU rule does not depend on the level of a prior, so all priors are passed as one level.
         return super().assign(pred_instances, [len(pred_instances.priors)], gt_instances, gt_instances_ignore)

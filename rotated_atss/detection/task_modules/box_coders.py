@@ -23,16 +23,16 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135``.
-        edge_swap: Swap width and height of the ground-truth box, and rotate its angle by 90 degrees, if the prior's
-            width axis is closer in direction to the height axis of the ground-truth box than to its width axis. Needs a
-            long-edge angle version (``le90`` or ``le135``).
+        edge_swap: Whether to swap the sides of ground-truth boxes. If the direction of a box's height axis is closer to
+            the prior's width axis than the direction of the box's width axis, the width and height of the box are
+            swapped, and its angle is rotated by 90 degrees. Requires a long-edge angle version (``le90`` or ``le135``).
         proj_xy: Measure center offsets along the axes of the prior.
-        norm_factor: Divide the angle delta by ``norm_factor * pi``; None keeps radians.
+        norm_factor: Divide the angle delta by ``norm_factor * pi``. If None, the angle delta stays in radians.
         target_means: Values that are subtracted from the five deltas.
         target_stds: Values by which the five deltas are then divided.
 
     Raises:
-        ValueError: Unknown angle version, or ``edge_swap`` with ``oc``.
+        ValueError: The angle version is unknown, or ``edge_swap`` is set with ``oc``.
 
     Example:
         >>> coder = OrientedDeltaCoder("le90")
@@ -107,16 +107,17 @@ class PointDistanceCoder(BaseBBoxCoder):
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
-        edge_swap: As for :func:`rotated_atss.ops.distance_coder.encode_distances`.
+        edge_swap: See :func:`rotated_atss.ops.distance_coder.encode_distances`.
         anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors). The stride is the width of the
             prior divided by this value.
-        mean: Distance in strides that a prediction of 0 decodes to. It gives the untrained network boxes of a
-            reasonable size; the official code sets the bias of the last layer instead.
+        mean: Distance in strides to which a prediction of 0 is decoded, so that even the untrained network predicts
+            boxes of a reasonable size. The official ATSS code sets the bias of the last layer instead.
         clip_border: Clip decoded horizontal boxes to the image if its size is given.
         use_box_type: Return horizontal boxes as MMDetection's ``HorizontalBoxes``.
 
     Raises:
-        ValueError: Unknown angle version, ``edge_swap`` without a long-edge angle version, or ``anchor_scale`` <= 0.
+        ValueError: The angle version is unknown, ``edge_swap`` is set without a long-edge angle version, or
+            ``anchor_scale`` is not positive.
 
     Example:
         >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)  # priors 32 px wide on a level of stride 8
@@ -167,8 +168,8 @@ class PointDistanceCoder(BaseBBoxCoder):
         Args:
             bboxes: (N, 4) or (N, 5) priors.
             pred_bboxes: (N, 4) or (N, 5) distances in strides, minus ``mean``.
-            max_shape: (height, width) of the image in pixels. If given, horizontal boxes are clipped to it if
-                ``clip_border`` is set, and :func:`clamp_centers` clamps the centers of oriented boxes to it.
+            max_shape: (height, width) of the image in pixels, or None. Horizontal boxes are clipped to the image if
+                ``clip_border`` is set. The centers of oriented boxes are clamped to the image by :func:`clamp_centers`.
 
         Returns:
             (N, 4) horizontal or (N, 5) oriented boxes.

@@ -36,11 +36,11 @@ class OrientedAnchorGenerator(AnchorGenerator):
         super().__init__(*args, **kwargs)
 
     def single_level_grid_priors(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Generate the (N, 5) priors of one level; arguments as for ``AnchorGenerator``."""
+        """Generate the (N, 5) priors of one level. The arguments are those of ``AnchorGenerator``."""
         return self._orient(super().single_level_grid_priors(*args, **kwargs))
 
     def sparse_priors(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Generate the (N, 5) priors of given indices of a level; arguments as for ``AnchorGenerator``."""
+        """Generate the (N, 5) priors at given indices in a level. The arguments are those of ``AnchorGenerator``."""
         return self._orient(super().sparse_priors(*args, **kwargs))
 
     def _orient(self, hbbs: Tensor | HorizontalBoxes) -> Tensor:
@@ -65,7 +65,8 @@ class PriorGrid(AnchorGenerator):
     """
 
     def __init__(self, strides: list[int]) -> None:
-        # without super().__init__(): there are no base anchors, and the heads use only num_levels of the base class
+        # super().__init__() is not called, because it would create base anchors, which this class does not need. Of the
+        # base class, the heads use num_levels only.
         self.strides = [_pair(stride) for stride in strides]  # (x, y), as in AnchorGenerator
 
     @property

@@ -205,7 +205,7 @@ def test_scores_are_multiplied_by_centerness_after_the_topk():
 
 
 def test_loss_of_deltas_requires_reg_decoded_bbox_false():
-    with pytest.raises(ValueError, match="L1Loss compares deltas"):
+    with pytest.raises(ValueError, match="L1Loss, which compares deltas"):
         build(loss_bbox=dict(type="L1Loss"))
     head = build(loss_bbox=dict(type="SmoothL1Loss", beta=0.11), reg_decoded_bbox=False)
     losses = head.loss_by_feat(*head(features()), [ground_truth(4), ground_truth(2)], METAS)

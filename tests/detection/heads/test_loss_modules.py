@@ -151,8 +151,8 @@ def test_kfiou_loss_adds_smooth_l1_of_the_center_deltas():
 @pytest.mark.parametrize(
     "loss, decoded, message",
     [
-        (dict(type="GaussianLoss"), False, "GaussianLoss compares boxes"),
-        (dict(type="KFIoULoss"), True, "KFIoULoss compares deltas"),
+        (dict(type="GaussianLoss"), False, "GaussianLoss, which compares boxes"),
+        (dict(type="KFIoULoss"), True, "KFIoULoss, which compares deltas"),
         (dict(type="GaussianLoss", kind="gaussian"), True, r"kind .*must be one of gwd, kld, .*got 'gaussian'"),
         (dict(type="KFIoULoss", fun="log"), False, "fun of KFIoULoss must be one of none, ln, exp, got 'log'"),
         (dict(type="RotatedIoULoss", mode="cube"), True, "mode of RotatedIoULoss must be one of .*got 'cube'"),
@@ -165,5 +165,5 @@ def test_invalid_box_loss_raises(loss, decoded, message):
 
 
 def test_focal_loss_without_sigmoid_raises():
-    with pytest.raises(ValueError, match="got use_sigmoid=False"):
+    with pytest.raises(ValueError, match="use_sigmoid of SigmoidFocalLoss must be True, got False"):
         SigmoidFocalLoss(use_sigmoid=False)

@@ -35,15 +35,15 @@ def test_class_name_identifies_other_losses_of_boxes(name):
 @pytest.mark.parametrize(
     "name, reg_decoded_bbox, message",
     [
-        ("GIoULoss", False, "GIoULoss compares boxes, got reg_decoded_bbox=False. Set reg_decoded_bbox=True or"),
-        ("L1Loss", True, "L1Loss compares deltas, got reg_decoded_bbox=True. Set reg_decoded_bbox=False or"),
-        ("KFIoULoss", True, "KFIoULoss compares deltas, got reg_decoded_bbox=True"),
+        ("GIoULoss", False, "True for GIoULoss, which compares boxes, got False. Set reg_decoded_bbox=True or"),
+        ("L1Loss", True, "False for L1Loss, which compares deltas, got True. Set reg_decoded_bbox=False or"),
+        ("KFIoULoss", True, "False for KFIoULoss, which compares deltas, got True"),
     ],
 )
 def test_mismatch_raises_with_both_remedies(name, reg_decoded_bbox, message):
     with pytest.raises(ValueError) as caught:
         check_loss_target(build(name), reg_decoded_bbox)
-    assert str(caught.value).startswith(message)
+    assert str(caught.value).startswith(f"reg_decoded_bbox must be {message}")
 
 
 @pytest.mark.parametrize("name, reg_decoded_bbox", [("GIoULoss", True), ("L1Loss", False), ("KFIoULoss", False)])

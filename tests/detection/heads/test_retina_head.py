@@ -208,10 +208,10 @@ def test_padded_positives_give_the_same_losses(decoded, monkeypatch):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(loss_bbox=dict(type="RotatedIoULoss")), r"RotatedIoULoss compares boxes.*reg_decoded_bbox=True"),
-        (dict(reg_decoded_bbox=True), r"L1Loss compares deltas.*RotatedIoULoss"),
+        (dict(loss_bbox=dict(type="RotatedIoULoss")), r"RotatedIoULoss, which compares boxes.*reg_decoded_bbox=True"),
+        (dict(reg_decoded_bbox=True), r"L1Loss, which compares deltas.*RotatedIoULoss"),
         (dict(loss_cls=dict(type="SigmoidFocalLoss")), r"sigmoid loss.*Set use_sigmoid=True"),
-        (dict(loss_bbox=dict(type="GIoULoss")), r"IoULoss compares boxes"),
+        (dict(loss_bbox=dict(type="GIoULoss")), r"IoULoss, which compares boxes"),
     ],
 )
 def test_losses_that_do_not_match_the_head_raise(changes, message):
