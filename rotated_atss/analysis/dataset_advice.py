@@ -47,11 +47,11 @@ def advise_on_tiles(
 
     Args:
         report: Report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with at least one object.
-        plan: The proposed windows.
+        plan: The proposed size, gap and rates of the windows. Splitting writes the content of each window as a tile.
         images_fit: Whether every image fits into one window.
-        plans: ``plans`` of :func:`rotated_atss.analysis.dataset_report.report_dataset`. The first entry has the numbers
-            of tiles and of cut objects with the default windows. If ``plan`` differs from the default, a second entry
-            has these numbers with ``plan``. If ``plans`` is empty, the reason does not mention cut objects.
+        plans: ``plans`` of :func:`rotated_atss.analysis.dataset_report.report_dataset`, which have numbers of tiles and
+            of cut objects: first with the default windows, then with ``plan`` if it differs from the default. If
+            ``plans`` is empty, the reason does not mention cut objects.
 
     Example:
         >>> report = {"extent": {"p99": 312.0}}
@@ -62,18 +62,18 @@ def advise_on_tiles(
     numbers = {"extent_p99_px": extent_p99, "covered_px": plan.covered_px, **plan.to_json()}
     if images_fit and plan.rates == (1.0,):
         return Advice("tiles", "keep the images whole", f"Every image fits into a window of {plan.size} px.", numbers)
-    # An object with an extent of at most covered_px lies completely in a tile. Very large objects exceed covered_px,
-    # because the gap is at most half a window and the number of rates is limited. The extent and covered_px are in
+    # An object with an extent of at most covered_px lies completely in a tile. A plan cannot cover very large objects,
+    # because its gap is at most half a window and its number of rates is limited. The extent and covered_px are in
     # pixels of the original image.
     if extent_p99 <= plan.covered_px:
         reason = f"99% of the objects extend over at most {extent_p99:.0f} px, and tiles that overlap by "
         reason += f"{plan.covered_px:.0f} px contain each of them as a whole"
     else:
         reason = f"1% of the objects extend over {extent_p99:.0f} px or more, "
-        reason += "which no overlap below half a window covers"
+        reason += "which is more than the overlap of any proposed window"
     if plans:
         numbers["planned"] = list(plans)
-        default, proposed = plans[0], plans[-1]
+        default, proposed = plans[0], plans[-1]  # the same entry if the default is proposed
         cut = f"{_percent(default['cut_share'])} of the objects are cut with the default windows"
         if len(plans) > 1:
             cut += f" ({default['tiles']} tiles), "
@@ -86,9 +86,10 @@ def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: 
     """Recommend keeping the tiles of a split, or splitting again with another gap.
 
     Args:
-        report: Report of the tiles. The labels of truncated objects must contain the whole polygons.
-        current: The windows from which the tiles were cut.
-        plan: The proposed windows.
+        report: Report of the tiles. The labels of truncated objects must contain the whole polygons; otherwise, their
+            extents are too short.
+        current: The size and gap of the windows from which the tiles were cut.
+        plan: The proposed size, gap and rates of the windows.
 
     Example:
         >>> report = {"extent": {"p99": 312.0}, "objects": {"count": 100, "truncated": 7}}
@@ -115,7 +116,7 @@ def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan
         report: Report of the dataset, as in :func:`advise_on_tiles`.
         shares: Share of objects smaller than 16 px (``small``) and of objects that extend over more than half a window
             (``large``).
-        plan: The proposed windows.
+        plan: The proposed size, gap and rates of the windows.
 
     Returns:
         The recommendation; None if the plan has only the original scale.
@@ -145,7 +146,8 @@ def advise_on_anchor_scale(fits: Sequence[ScaleFit], default: float) -> Advice |
     """Recommend the anchor scale whose square priors fit the objects best.
 
     Args:
-        fits: Result of :func:`rotated_atss.analysis.anchor_scales.fit_anchor_scales` with the default scale.
+        fits: Result of :func:`rotated_atss.analysis.anchor_scales.fit_anchor_scales`, for several scales that include
+            the default.
         default: Anchor scale of the configs.
 
     Returns:
@@ -202,7 +204,7 @@ def advise_on_classes(classes: Sequence[Mapping[str, Any]]) -> list[Advice]:
 
 
 def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) -> Advice | None:
-    """Recommend a higher limit of detections if a network input has more than half as many objects as the limit.
+    """Recommend a higher limit of detections if it is less than twice the number of objects in a network input.
 
     Args:
         objects_per_input: Quantiles of the number of objects per network input (image or tile). Only ``max`` is used.
@@ -215,7 +217,8 @@ def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) 
         >>> advise_on_density({"max": 2600.0}, max_per_img=2000).proposal
         'set model.test_cfg.max_per_img=5200 and nms_pre=5200'
     """
-    # The limit should be twice the number of objects, because false positives can have higher scores than objects.
+    # The limit should be twice the number of objects, because false positives can have higher scores than objects. The
+    # number of candidates per level, nms_pre, must not be lower, because all objects can be on the same level.
     max_objects = int(objects_per_input["max"])
     if max_objects <= max_per_img / 2:
         return None

@@ -62,11 +62,11 @@ def max_iou_assign(
             box that overlaps no prior has no match, even if ``min_pos_iou`` is 0.
         gt_max_assign_all: If several priors have the highest IoU with a box, within :data:`TIE_TOLERANCE`, match the
             box with all of these priors instead of only with the prior that has the lowest index.
-        low_quality_rule: Which box gets the prior of a low-quality match. ``last_match`` (as in MMDetection's
-            ``MaxIoUAssigner``): the matched box, or the one with the highest index if the prior is matched with several
-            boxes. ``highest_iou`` (as in ``Matcher`` of maskrcnn-benchmark, Detectron2, torchvision and the official
-            code of ATSS): the box that has the highest IoU with the prior, even if the prior was matched with another
-            box.
+        low_quality_rule: Which box gets the prior of a low-quality match. With ``last_match``, it is the matched box;
+            if several boxes are matched with the prior, the last of them, which has the highest index. MMDetection's
+            ``MaxIoUAssigner`` has this rule. With ``highest_iou``, it is the box that has the highest IoU with the
+            prior, even if the prior was matched with another box. ``Matcher`` of maskrcnn-benchmark, Detectron2,
+            torchvision and the official code of ATSS has this rule.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             an ignored box is neither positive nor negative.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``. With a negative value, ``gt_boxes_ignore``
@@ -95,14 +95,14 @@ def max_iou_assign(
     # nothing.
     valid_gt_mask(gt_boxes)
     matches = _Matches(priors)
-    for prior_index, gt_index in overlapping_box_pairs(priors, gt_boxes):
-        if ignore_mask is not None:
-            not_ignored = ~ignore_mask[prior_index]
-            prior_index, gt_index = prior_index[not_ignored], gt_index[not_ignored]
-        iou = aligned_iou(gt_boxes[gt_index], priors[prior_index])
-        matches.update_highest_iou(prior_index, gt_index, iou)
+    for pair_priors, pair_gts in overlapping_box_pairs(priors, gt_boxes):
+        if ignore_mask is not None:  # ignored priors must not be the match of a box
+            not_ignored = ~ignore_mask[pair_priors]
+            pair_priors, pair_gts = pair_priors[not_ignored], pair_gts[not_ignored]
+        pair_ious = aligned_iou(gt_boxes[pair_gts], priors[pair_priors])
+        matches.update_highest_iou(pair_priors, pair_gts, pair_ious)
         if match_low_quality:
-            matches.update_low_quality(prior_index, gt_index, iou, min_pos_iou, gt_max_assign_all)
+            matches.update_low_quality(pair_priors, pair_gts, pair_ious, min_pos_iou, gt_max_assign_all)
     gt_index, iou = matches.assign(pos_iou, neg_iou, low_quality_rule)
     return apply_ignore_mask(gt_index, ignore_mask), iou
 
@@ -138,12 +138,12 @@ class _Matches:
         """Update the box with the highest IoU of each prior. If several boxes have it, the lowest index wins."""
         previous_iou = self.iou[prior_index]
         self.iou.scatter_reduce_(0, prior_index, iou, "amax")
-        # The test is ">", not ">=": at equal IoU, the box of an earlier chunk keeps the prior, because its index is
-        # lower.
+        # If a box of an earlier chunk has the same IoU, it keeps the prior, because its index is lower: ">", not ">=".
         is_new_best = (iou > previous_iou) & (iou == self.iou[prior_index])
         new_best_pairs = torch.nonzero(is_new_best).squeeze(1)
         improved_priors = prior_index[new_best_pairs]
-        self.gt_index[improved_priors] = torch.iinfo(torch.int64).max  # so that amin ignores the previous box
+        # Of several boxes of this chunk, amin selects the lowest index. The maximum makes it ignore the previous box.
+        self.gt_index[improved_priors] = torch.iinfo(torch.int64).max
         self.gt_index.scatter_reduce_(0, improved_priors, gt_index[new_best_pairs], "amin")
 
     def update_low_quality(
@@ -155,19 +155,22 @@ class _Matches:
         """
         if not len(gt_index):
             return
-        index_in_chunk = gt_index - int(gt_index[0])  # the pairs of a chunk are sorted by box
-        highest_iou = iou.new_zeros(int(index_in_chunk[-1]) + 1).scatter_reduce_(0, index_in_chunk, iou, "amax")
-        highest_iou_of_gt = highest_iou[index_in_chunk]  # per pair
-        is_highest = (iou >= highest_iou_of_gt * (1 - TIE_TOLERANCE)) & (iou > 0)
-        # matched, and last_matched below, are indices of pairs.
-        matched = torch.nonzero(is_highest & (highest_iou_of_gt >= min_pos_iou)).squeeze(1)
+        # The arguments have one entry per pair. Pairs are sorted by box, so the boxes of a chunk can be counted from 0.
+        box = gt_index - int(gt_index[0])
+        highest_iou_of_box = iou.new_zeros(int(box[-1]) + 1).scatter_reduce_(0, box, iou, "amax")
+        highest_iou_of_pair = highest_iou_of_box[box]
+        is_highest = (iou >= highest_iou_of_pair * (1 - TIE_TOLERANCE)) & (iou > 0)
+        matched = torch.nonzero(is_highest & (highest_iou_of_pair >= min_pos_iou)).squeeze(1)  # indices of pairs
+        box, prior_index, gt_index, iou = box[matched], prior_index[matched], gt_index[matched], iou[matched]
         if not gt_max_assign_all:
-            lowest_prior = torch.full_like(highest_iou, len(self.iou), dtype=torch.int64)
-            lowest_prior.scatter_reduce_(0, index_in_chunk[matched], prior_index[matched], "amin")
-            matched = matched[prior_index[matched] == lowest_prior[index_in_chunk[matched]]]
-        self.low_quality_gt_index.scatter_reduce_(0, prior_index[matched], gt_index[matched], "amax")
-        last_matched = matched[self.low_quality_gt_index[prior_index[matched]] == gt_index[matched]]
-        self.low_quality_iou[prior_index[last_matched]] = iou[last_matched]
+            lowest_prior_of_box = torch.full_like(highest_iou_of_box, len(self.iou), dtype=torch.int64)
+            lowest_prior_of_box.scatter_reduce_(0, box, prior_index, "amin")
+            has_lowest_prior = prior_index == lowest_prior_of_box[box]
+            prior_index, gt_index, iou = (values[has_lowest_prior] for values in (prior_index, gt_index, iou))
+        self.low_quality_gt_index.scatter_reduce_(0, prior_index, gt_index, "amax")
+        # The IoU must come from the pair whose box has just been stored for the prior.
+        is_stored = self.low_quality_gt_index[prior_index] == gt_index
+        self.low_quality_iou[prior_index[is_stored]] = iou[is_stored]
 
     def assign(self, pos_iou: float, neg_iou: float, low_quality_rule: str) -> tuple[Tensor, Tensor]:
         """Apply the thresholds, then the low-quality matches, and return ``gt_index`` (A,) and ``iou`` (A,)."""
@@ -186,8 +189,8 @@ class _Matches:
 def ignore_outside_gt(priors: Tensor, gt_boxes: Tensor, gt_index: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     """Set positives whose center lies outside their ground-truth box to :data:`IGNORE`.
 
-    The official code of ATSS does the same after assignment by IoU thresholds. The centers of all positives are then
-    inside their boxes, as with ATSS (Zhang et al., arXiv 1912.02424, section 3).
+    The centers of all positives are then inside their boxes, as with ATSS (Zhang et al., arXiv 1912.02424, section 3).
+    In its mode that assigns by IoU thresholds, the official code of ATSS does the same.
 
     Args:
         priors: (A, 5) or (A, 4).

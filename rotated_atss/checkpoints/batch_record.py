@@ -107,7 +107,8 @@ def write_batch_record(path: str | Path, record: BatchRecord) -> None:
     images = [{item.name: getattr(image, item.name) for item in fields(image)} for image in record.images]
     content = {item.name: getattr(record, item.name) for item in fields(record)}
     buffer = io.BytesIO()
-    torch.save({"batch_record": _FORMAT, **content, "images": images}, buffer)
+    content["images"] = images  # replaces the ImageRecord objects, which read_batch_record would refuse
+    torch.save({"batch_record": _FORMAT, **content}, buffer)
     atomic_write(path, buffer.getvalue())
 
 
@@ -123,7 +124,7 @@ def read_batch_record(path: str | Path) -> BatchRecord:
     """
     try:
         content = load_restricted(io.BytesIO(read_bytes(path)))
-    except UserError as error:
+    except UserError as error:  # load_restricted gets only bytes, so its error does not name the file
         raise UserError(error.what, where=path, hint=error.hint) from error
     except Exception as error:  # a damaged file can raise anything
         raise UserError("not a batch record, or damaged", where=path, hint=_HINT) from error

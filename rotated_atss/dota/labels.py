@@ -2,7 +2,7 @@
 
 A label file contains one object per line, ``x1 y1 x2 y2 x3 y3 x4 y4 name [difficult]``, after optional header lines
 (``imagesource:...``, ``gsd:...``, ``acquisition dates:...``). Coordinates are pixels of the image. The difficult flag
-is 0, 1, or 2 (truncated by splitting), and 0 where its column is missing.
+is 0, 1, or 2 (the object was cut by splitting), and 0 where its column is missing.
 """
 
 import math
@@ -19,10 +19,9 @@ from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import atomic_write, read_bytes
 
 TRUNCATED = 2
-"""Difficult flag of an object that is cut off at the border of an image or tile."""
+"""Difficult flag of an object that was cut when its image was split, because it crosses the border of the tile."""
 _LINE_FORMAT_HINT = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
-# The start of a header line. It is matched with the first three words of a line, because "acquisition dates :" with a
-# space before the colon has three words.
+# The start of a header line. It has up to three words, as in "acquisition dates :" with a space before the colon.
 _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 
 
@@ -183,6 +182,7 @@ def _parse_lines(
             fields = split_fields(line, path, line_number)
             if not fields:
                 continue
+            # a line with 9 or more fields is an object, even if a damaged first field looks like a header
             if len(fields) < 9 and _HEADER.match(" ".join(fields[:3])):
                 header.append(line.decode().strip())
                 continue
@@ -229,13 +229,16 @@ def _join_class_name(
         fields: The fields of a line.
         accepted: Accepted names, with hyphens.
         name_by_words: Maps the words of a name to the name with hyphens, for accepted names that the caller gave with
-            spaces. Such a name is found even if its first word alone is an accepted name, too.
+            spaces.
     """
+    starts_with_name = fields[8] in accepted  # such as "ship 0", where the second word is the difficult flag
     # The name ends at the end of the line, or before a difficult flag.
     for end in (len(fields), len(fields) - 1):
-        name = name_by_words.get(tuple(fields[8:end]))
-        if name is None and fields[8] not in accepted and "-".join(fields[8:end]) in accepted:
-            name = "-".join(fields[8:end])
+        words = tuple(fields[8:end])
+        # A name that the caller gave with spaces is joined even if its first word is also an accepted name.
+        name = name_by_words.get(words)
+        if name is None and not starts_with_name and "-".join(words) in accepted:
+            name = "-".join(words)
         if name is not None:
             return [*fields[:8], name, *fields[end:]]
     return fields
@@ -252,7 +255,8 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
         polygon = list(map(parse_number, fields[:8]))
     except ValueError:
         polygon = [math.inf]  # makes the next test fail, so that parse_finite reports the malformed field
-    # For speed, one test covers all coordinates of a line, NaN included. Each field is tested only if this test fails.
+    # For speed, a single test of the sum covers all coordinates. "not <=" is also true for NaN. If the sum is too large
+    # or NaN, each coordinate is tested, so that valid coordinates with a large sum pass.
     if not sum(map(abs, polygon)) <= MAX_NUMBER:
         other_format = _guess_other_format(fields)
         if other_format:
@@ -288,11 +292,11 @@ def _spaced_name_hint(fields: list[str]) -> str:
 def _guess_other_format(fields: list[str]) -> str:
     """Return a remark on the other label format that a line seems to have, or an empty string."""
     numbers = [is_number(field) for field in fields]
-    are_fractions = all(numbers) and all(0 <= float(field) <= 1 for field in fields[1:])
-    if fields[0].isdigit() and are_fractions:
-        kind = {9: "YOLO-OBB", 5: "YOLO"}.get(len(fields))
-        if kind or len(fields) > 5:
-            return f" (this looks like {kind or 'YOLO segmentation'}: class number, then coordinates from 0 to 1)"
+    others_are_fractions = all(numbers) and all(0 <= float(field) <= 1 for field in fields[1:])
+    if len(fields) >= 5 and fields[0].isdigit() and others_are_fractions:
+        yolo_by_num_fields = {5: "YOLO", 9: "YOLO-OBB"}
+        kind = yolo_by_num_fields.get(len(fields), "YOLO segmentation")
+        return f" (this looks like {kind}: class number, then coordinates from 0 to 1)"
     if fields[0][0] in "{[":
         return " (this looks like JSON)"
     if fields[0][0] == "<":

@@ -94,6 +94,7 @@ def report_page(context: Context) -> Html:
             element("ul", [_nav_item(section_id, title) for section_id, title, _ in sections]),
             aria_label="Sections",
         ),
+        # each section starts on a new line of the HTML file
         element("main", [[Html("\n"), html] for _, _, html in sections], id="main", tabindex="-1"),
     )
     return render(Html("<!DOCTYPE html>\n"), element("html", head, body, lang="en"), Html("\n"))

@@ -23,7 +23,9 @@ def best_candidates(
         level_sizes: Number of priors per level; their sum is A.
         score_thr: Only pairs with a score above this value are selected.
         nms_pre: Maximum number of selected pairs per level. If it is 0 or negative, there is no maximum.
-        ranking: (A, C) values by which the pairs above the threshold are ranked; None for ``scores``. NaN ranks last.
+        ranking: (A, C) values by which the pairs above the threshold are ranked; None for ``scores``. MMDetection's
+            ATSS head, for example, ranks by the class score, but the final score also contains the centerness. NaN
+            ranks last.
 
     Returns:
         Indices of the priors (N,) and of the classes (N,) of the selected pairs. The pairs are sorted by level, then by
@@ -37,15 +39,16 @@ def best_candidates(
         (array([0, 1, 2]), array([0, 1, 0]))
     """
     ranking = scores if ranking is None else ranking
+    num_classes = scores.shape[1]
     selected = []
     stop = 0
     for size in level_sizes:
         start, stop = stop, stop + size
-        # A pair is represented by one integer, prior * C + class. Here, priors are counted from the level's start.
+        # A pair is represented by one integer, prior * C + class, where priors are counted from the start of the level.
         pairs = np.flatnonzero(scores[start:stop] > score_thr)
         best = _top_indices(ranking[start:stop].ravel()[pairs], nms_pre)
-        selected.append(pairs[best] + start * scores.shape[1])
-    prior_index, labels = np.divmod(np.concatenate(selected), scores.shape[1])
+        selected.append(start * num_classes + pairs[best])  # with priors counted from the first level
+    prior_index, labels = np.divmod(np.concatenate(selected), num_classes)
     return prior_index, labels
 
 
@@ -57,9 +60,10 @@ def _top_indices(values: np.ndarray, count: int) -> np.ndarray:
     negated = -values  # NumPy sorts in ascending order, with NaN last
     indices = np.arange(len(values))
     if 0 < count < len(values):  # to save time, low values are dropped before sorting
-        limit = np.partition(negated, count - 1)[count - 1]
+        limit = np.partition(negated, count - 1)[count - 1]  # the negated count-th highest value
+        is_low = negated > limit  # False for NaN
         # At least ``count`` values remain. There can be more, because values equal to the limit and NaN remain as well.
-        indices = np.flatnonzero(~(negated > limit))
+        indices = np.flatnonzero(~is_low)
     indices = indices[np.argsort(negated[indices], kind="stable")]
     return indices[:count] if count > 0 else indices
 

@@ -1,8 +1,9 @@
 """Compute sliding windows over an image, as integer coordinates in pixels.
 
-The rules are those of mmrotate's ``img_split.py``, which the published DOTA results use: windows start every
-``size - gap`` pixels, the last window of a row or column is moved back so that it ends at the border of the image, and
-windows that lie mostly outside the image are dropped.
+The rules are those of mmrotate's ``img_split.py``, which the published DOTA results use. Windows start every
+``size - gap`` pixels, and the last window of a row or column is moved back so that it ends at the border of the image.
+A window extends beyond the image only if it is larger than the image. It is dropped if the image fills too little of
+it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from rotated_atss.errors import UserError
 RATIO_TOLERANCE = 0.01
 """Tolerance of the image ratio, the fraction of a window that the image fills.
 
-If the image ratio of every window is too small for the window to be kept, the windows whose ratio differs from the
-highest ratio by less than this tolerance are kept, as in mmrotate.
+If no window reaches the required ratio, the windows whose ratio differs from the highest ratio by less than this
+tolerance are used, as in mmrotate.
 """
 MAX_WINDOWS = 1 << 22
 """Largest number of windows per grid. It limits the memory, because each window takes about 300 bytes."""
@@ -127,12 +128,12 @@ def sliding_windows(
         num_windows = count_starts(width, size, gap) * count_starts(height, size, gap)
         if num_windows > MAX_WINDOWS:
             what = (
-                f"an image can have at most {MAX_WINDOWS:,} windows, "
+                f"an image can have at most {MAX_WINDOWS:,} windows of one size, "
                 f"got {num_windows:,} of {size} px over {width} x {height} px"
             )
             raise UserError(what, where=where, hint="choose a larger size or a smaller gap, or divide the image")
-    grids = [window_grid(width, height, size, gap) for size, gap in dict.fromkeys(sizes_and_gaps)]
-    windows = _unique_rows(np.concatenate(grids))
+    grids = [window_grid(width, height, size, gap) for size, gap in sizes_and_gaps]
+    windows = _unique_rows(np.concatenate(grids))  # grids of different gaps can have windows in common
     ratios = image_ratios(windows, width, height)
     keep = ratios > image_ratio
     if not keep.any():
@@ -141,7 +142,10 @@ def sliding_windows(
 
 
 def sizes_at_rates(sizes_and_gaps: Sequence[tuple[int, int]], rates: Sequence[float]) -> list[tuple[int, int]]:
-    """Divide window sizes and gaps by each rate and round down, for multi-scale windows without resampling.
+    """Divide window sizes and gaps by each rate, and round down.
+
+    The windows can be cut from the original image. Resized to the original window size, they show the image at the
+    scales ``rates``.
 
     Example:
         >>> sizes_at_rates([(1024, 200)], rates=[0.5, 1.0])

@@ -143,5 +143,7 @@ def test_windows_are_counted_without_listing_them(length, size, gap):
 
 
 def test_a_size_of_billions_of_windows_is_refused():
-    with pytest.raises(UserError, match=r"a.vrt: an image can have at most 4,194,304 windows, got [0-9,]+ of 1024 px"):
+    with pytest.raises(
+        UserError, match=r"a.vrt: an image can have at most 4,194,304 windows of one size, got [0-9,]+ of 1024 px"
+    ):
         sliding_windows(10**9 - 1, 10**9 - 1, [(1024, 200)], where="a.vrt")

@@ -54,7 +54,7 @@ class _SmallMapsInFloat32(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if func is torch.conv2d:
+        if func is torch.conv2d:  # nn.Conv2d calls it with the feature map as the first positional argument
             feature_map = args[0]
             if feature_map.shape[-2] * feature_map.shape[-1] <= _SMALL_MAP_PIXELS:
                 args = [value.float() if isinstance(value, Tensor) else value for value in args]

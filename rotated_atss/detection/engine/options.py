@@ -60,9 +60,9 @@ class TrainOptions(RunOptions):
             number of the config.
         iterations: Train for this number of iterations, log each iteration and skip validation.
         init_from: Weights to start from: a checkpoint, or the name of a published detector or backbone, which is
-            downloaded. If the name is the name of a backbone, only the detector's backbone is initialized.
-        reset_class_layer: Reinitialize the class layer if ``init_from`` was trained on other classes. ``classes``
-            implies this option.
+            downloaded. With a published backbone, only the backbone of the detector is initialized.
+        reset_class_layer: Accept weights that were trained on other classes, and reinitialize the class layer in this
+            case. If ``classes`` is set, this option is always on.
         on_nonfinite_loss: What to do if the loss or gradient of a batch is not finite: ``stop`` the run, or ``skip``
             the batch. None for the action set in the config.
         log_to: Comma-separated keys of :data:`rotated_atss.detection.engine.log_targets.BACKENDS`, or ``none``; None
@@ -100,10 +100,10 @@ class TestOptions(RunOptions):
     """Options of a test run.
 
     Attributes:
-        data: Folder of tiles, or for COCO, folder that contains ``annotations`` and the images; None for the data
-            folder of the config.
+        data: For DOTA, folder of tiles, or folder with a subfolder ``val`` or ``test`` of tiles. For COCO, folder that
+            contains ``annotations`` and the images. None for the data folder of the config.
         labels: For DOTA, label folders of the full images; None for the folders named in the split's manifest. For
-            COCO, a single path, the instances JSON to test on; None for the instances JSON of the config.
+            COCO, a sequence with a single path, the instances JSON to test on; None for the JSON of the config.
         out: For DOTA, folder for the merged ``Task1_*.txt``; None for ``<work_dir>/merged``. For COCO, folder for
             ``results.json``; None for ``<work_dir>/results``.
         submission: Zip file to write for DOTA's evaluation server.

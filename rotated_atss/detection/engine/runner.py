@@ -33,7 +33,7 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         UserError: The config, the data, the weights or the device is invalid; another training run uses the work
             folder; the work folder contains checkpoints of an earlier run, but ``resume`` and ``overwrite`` are not
             set; or the disk is full.
-        TerminatedError: SIGTERM or SIGUSR1 ended the training run, after it wrote a checkpoint.
+        TerminatedError: SIGTERM or SIGUSR1 ended the training run. The message tells whether a checkpoint is written.
 
     Example::
 

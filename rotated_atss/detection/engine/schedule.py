@@ -110,7 +110,8 @@ def limit_iterations(cfg: Config, iterations: int) -> None:
     """Change a config, in place, to train for a few iterations.
 
     Each iteration is logged, validation is skipped, and one checkpoint is saved at the end. The schedules keep their
-    length, so that the learning rates are the same as in the first iterations of a full training run.
+    length, so that the learning rates are the same as in the first iterations of a full training run. Only a one-cycle
+    schedule that is shorter than the run is lengthened.
 
     Raises:
         UserError: ``iterations`` is less than 1.
@@ -146,7 +147,7 @@ def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
 
     Args:
         cfg: A config.
-        user_keys: Dotted keys that the user has set.
+        user_keys: Dotted keys of the config values that the user has set.
 
     Raises:
         UserError: The user has changed the schedules, and one of them ends before the training run.
@@ -200,7 +201,7 @@ def describe_overridden_lr(cfg: Config, user_keys: Collection[str]) -> list[str]
 
     Args:
         cfg: A config.
-        user_keys: Dotted keys that the user has set.
+        user_keys: Dotted keys of the config values that the user has set.
 
     Example:
         >>> cfg = Config(dict(optim_wrapper=dict(optimizer=dict(lr=0.01))))

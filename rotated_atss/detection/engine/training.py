@@ -57,7 +57,7 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
 
     Raises:
         UserError: For the same reasons as in :func:`rotated_atss.detection.engine.runner.train`.
-        TerminatedError: SIGTERM or SIGUSR1 ended the training run, after it wrote a checkpoint.
+        TerminatedError: For the same reason as in :func:`rotated_atss.detection.engine.runner.train`.
     """
     if options.deterministic:  # sums are rounded differently with another number of threads
         stop_following_cpu_load()

@@ -30,7 +30,7 @@ class ModelInfoHook(Hook):
     """Write the model metadata into every checkpoint of a training run."""
 
     def __init__(self) -> None:
-        self._metadata_json: str | None = None  # only in the first process
+        self._metadata_json: str | None = None  # stays None in all processes but the first, which saves checkpoints
 
     def before_train(self, runner: Runner) -> None:
         """Create the metadata. If the model cannot be described, log a warning and write no metadata."""
@@ -67,7 +67,7 @@ def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData
         classes: Class names of the dataset.
 
     Raises:
-        UserError: The dataset does not provide records of its images (``get_data_info``).
+        UserError: The dataset has no method ``get_data_info``, which returns the record of an image.
     """
     sides, labels, image_names = [], [], []
     for part in _datasets_with_records(dataset):
@@ -107,13 +107,13 @@ def find_training_window(dataset: Any, cfg: Config) -> Window:
         sides = _distinct_sides(datasets[0])
         if len(sides) == 1:
             side = sides.pop()
-            if side > 0:
+            if side > 0:  # 0 stands for unreadable images
                 return Window(side, default_gap(side))
     return window
 
 
 def _find_manifest(dataset: Any) -> Manifest | None:
-    """Return the manifest of the first split in a dataset; None if there is none."""
+    """Return the first manifest that the data folders of a dataset contain; None if they contain no manifest."""
     for part in _datasets_with_records(dataset):
         root = getattr(part, "data_root", None)
         if root and (Path(root) / MANIFEST).is_file():

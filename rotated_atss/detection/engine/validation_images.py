@@ -51,7 +51,7 @@ def choose_images(dataset: Any, num_images: int, world_size: int = 1) -> dict[st
     Returns:
         Ground truth by path of the image.
     """
-    indices = range(0, len(dataset), world_size)  # the images that MMEngine's sampler gives to the first process
+    indices = range(0, len(dataset), world_size)  # MMEngine's sampler gives these images to the first process
     num_parts = min(num_images, len(indices))
     starts = [len(indices) * part // num_parts for part in range(num_parts)]
     chosen = {}

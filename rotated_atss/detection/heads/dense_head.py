@@ -150,8 +150,9 @@ class OrientedDenseHead:
                 for image_gt_index, gt in zip(gt_index, batch_gt_instances)
             ]
         )
-        weight = (gt_index != IGNORE).to(torch.promote_types(logits.dtype, torch.float32))
-        loss = self.loss_cls(upcast(logits).flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)
+        logits = upcast(logits)
+        weight = (gt_index != IGNORE).to(logits.dtype)
+        loss = self.loss_cls(logits.flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)
         return loss, avg_factor, num_pos
 
     def regression_loss(

@@ -142,7 +142,7 @@ def _find_detection_head(model: Any) -> Any:
     """Return the head that predicts the detections of a model. For R3Det, this is the head of the last stage.
 
     Raises:
-        UserError: The model cannot be exported.
+        UserError: The model has no head of this package, and cannot be exported.
     """
     if isinstance(model, R3Det):
         head = model.bbox_head_refine[-1] if len(model.bbox_head_refine) else model.bbox_head_init

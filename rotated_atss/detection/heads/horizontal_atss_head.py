@@ -89,7 +89,7 @@ class HorizontalATSSHead(ATSSHead):
     ) -> InstanceData:
         """Rescale boxes, multiply scores by centerness, drop small boxes and apply class-wise NMS.
 
-        MMDetection does the same, but with the NMS of mmcv.
+        MMDetection does the same with mmcv's NMS instead of torchvision's.
         """
         if rescale:
             assert img_meta is not None
