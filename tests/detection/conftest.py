@@ -80,7 +80,7 @@ def small_loaders(tiles, *names):
 
 @pytest.fixture
 def tiny_options(tiles):
-    """Options that reduce the demo config to a training of seconds."""
+    """Options that reduce the demo config to a training run of seconds."""
     return {
         **small_loaders(tiles, "train_dataloader", "test_dataloader"),
         **NARROW,

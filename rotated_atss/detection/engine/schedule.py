@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 MAX_WARM_UP_SHARE = 1 / 3  # a warm-up that takes a larger share of the training run is shortened
 SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training run that a shortened warm-up takes
@@ -101,7 +101,7 @@ def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> li
         if not is_warm_up or end is None or end <= iterations * MAX_WARM_UP_SHARE:
             continue
         scheduler["end"] = max(1, round(iterations * SHORTENED_WARM_UP_SHARE))
-        change = f"warm-up of {scheduler['end']} iterations instead of {end}"
+        change = f"warm-up of {count_of(scheduler['end'], 'iteration')} instead of {end}"
         lines.append(f"{scheduler['type']}: {change}, because the training run has only {iterations}")
     return lines
 

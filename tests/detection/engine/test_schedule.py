@@ -44,7 +44,7 @@ def test_only_a_warm_up_of_a_short_training_is_shortened():
     ]
     assert schedulers == [dict(warm_up, end=150), decay]
     assert shorten_warm_up(schedulers, 1) == [
-        "LinearLR: warm-up of 1 iterations instead of 150, because the training run has only 1"
+        "LinearLR: warm-up of 1 iteration instead of 150, because the training run has only 1"
     ]
 
 
