@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rotated_atss.dota._fields import MAX_NUMBER, is_number, parse_finite, parse_number, split_fields
+from rotated_atss.dota._fields import MAX_NUMBER, is_number, parse_finite, parse_numbers, split_fields
 from rotated_atss.dota.classes import unknown_class_error
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import atomic_write, read_bytes
@@ -186,7 +186,7 @@ def _parse_lines(
             if len(fields) < 9 and _HEADER.match(" ".join(fields[:3])):
                 header.append(line.decode().strip())
                 continue
-            if accepted is not None and len(fields) > 9:
+            if accepted is not None and len(fields) > 9 and (name_by_words or fields[8] not in accepted):
                 fields = _join_class_name(fields, accepted, name_by_words)
             polygon, name, flag = _parse_object(fields, path, line_number)
             if accepted is not None and name not in accepted:
@@ -246,13 +246,12 @@ def _join_class_name(
 
 def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[list[float], str, int]:
     """Return the polygon, the class name and the difficult flag from the fields of one line."""
-    where = f"{path}:{line_number}"
     if not 9 <= len(fields) <= 10:
         hint = _spaced_name_hint(fields) or _LINE_FORMAT_HINT
         what = f"a label line must have 9 or 10 fields, got {len(fields)}{_guess_other_format(fields)}"
-        raise UserError(what, where=where, hint=hint)
+        raise UserError(what, where=f"{path}:{line_number}", hint=hint)
     try:
-        polygon = list(map(parse_number, fields[:8]))
+        polygon = parse_numbers(fields[:8])
     except ValueError:
         polygon = [math.inf]  # makes the next test fail, so that parse_finite reports the malformed field
     # For speed, a single test of the sum covers all coordinates. "not <=" is also true for NaN. If the sum is too large
@@ -260,22 +259,20 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
     if not sum(map(abs, polygon)) <= MAX_NUMBER:
         other_format = _guess_other_format(fields)
         if other_format:
-            raise UserError(
-                f"the line must start with coordinates, got {quote(fields[0])}{other_format}",
-                where=where,
-                hint=_LINE_FORMAT_HINT,
-            )
+            what = f"the line must start with coordinates, got {quote(fields[0])}{other_format}"
+            raise UserError(what, where=f"{path}:{line_number}", hint=_LINE_FORMAT_HINT)
         polygon = [parse_finite(field, path, line_number) for field in fields[:8]]
     name = fields[8]
     if is_number(name):
         other_format = _guess_other_format(fields)
         conversion = "; rotated-atss convert-labels converts YOLO-OBB" if "YOLO-OBB" in other_format else ""
         what = f"the class name must not be a number, got {quote(name)}{other_format}"
-        raise UserError(what, where=where, hint=_LINE_FORMAT_HINT + conversion)
+        raise UserError(what, where=f"{path}:{line_number}", hint=_LINE_FORMAT_HINT + conversion)
     flag = fields[9] if len(fields) == 10 else "0"
     if flag not in ("0", "1", "2"):
         what = f"the difficult flag must be 0, 1 or 2, got {quote(flag)}"
-        raise UserError(what, where=where, hint=_spaced_name_hint(fields) or _LINE_FORMAT_HINT)
+        hint = _spaced_name_hint(fields) or _LINE_FORMAT_HINT
+        raise UserError(what, where=f"{path}:{line_number}", hint=hint)
     return polygon, name, int(flag)
 
 

@@ -104,7 +104,7 @@ def test_a_lost_connection_is_one_line():
 
 @pytest.fixture
 def launch(tiny_published_options, tmp_path, repo_root):
-    """``launch(**environment) -> [process, process]``: a training run of two ranks, once the first epoch is complete."""
+    """``launch(**environment) -> [process, process]``: a training run of two ranks after its first epoch."""
     changes = {"train_cfg.max_epochs": 500, "train_cfg.val_interval": 999}
     load_config(PUBLISHED, {**tiny_published_options, **changes}).dump(tmp_path / "long.py")
     common = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(repo_root), "WORLD_SIZE": "2"}
