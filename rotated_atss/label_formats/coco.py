@@ -112,10 +112,12 @@ def write_rotated(images: Sequence[ImageLabels], classes: Sequence[str], folder:
 
 def _read_file(path: Path, options: ReadOptions, read_polygon: _ReadPolygon) -> list[ImageLabels]:
     content = _read_instances(path)
-    category_names = {
-        get_integer(entry, "id", f"categories[{index}]", path): entry.get("name")
-        for index, entry in enumerate(content["categories"])
-    }
+    category_names: dict[int, Any] = {}
+    for index, entry in enumerate(content["categories"]):
+        category_id = get_integer(entry, "id", f"categories[{index}]", path)
+        if category_id in category_names:
+            raise UserError(f"duplicate category id {category_id}", where=path)
+        category_names[category_id] = entry.get("name")
     # The order of the classes is the order of their ids. Names that are not strings are ignored here, because they are
     # an error only if an object has such a class.
     names_by_id = [category_names[category_id] for category_id in sorted(category_names)]

@@ -299,3 +299,9 @@ def test_names_of_shape_types_are_printed_on_one_line(tmp_path):
     (tmp_path / "P1.json").write_text(json.dumps(content))
     (note,) = read_label_set(tmp_path / "P1.json", "labelme").notes
     assert note == "1 shape of type a b, neither box nor polygon: left out"
+
+
+def test_two_coco_categories_of_one_id_are_an_error(fails):
+    categories = [{"id": 1, "name": "ship"}, {"id": 1, "name": "plane"}]
+    content = {"images": [], "annotations": [], "categories": categories}
+    fails({"a.json": json.dumps(content)}, "a.json: duplicate category id 1")
