@@ -12,7 +12,7 @@ from rotated_atss.errors import UserError, count_of
 MAX_WARM_UP_SHARE = 1 / 3  # a warm-up that takes a larger share of the training run is shortened
 SHORTENED_WARM_UP_SHARE = 1 / 10  # share of the training run that a shortened warm-up takes
 LR_KEY = "optim_wrapper.optimizer.lr"
-_LENGTH_KEYS = ("end", "total_steps", "T_max")  # arguments of schedules that can contain the length of the run
+_LENGTH_KEYS = ("total_steps", "T_max")  # arguments of schedules that contain their length, counted from begin
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
@@ -49,9 +49,12 @@ def set_epochs(cfg: Config, epochs: int) -> None:
             # The learning rate drops after the first epoch at the earliest, and before the last epoch at the latest.
             limited = {min(max(milestone, 1), epochs - 1) for milestone in rounded}
             scheduler["milestones"] = sorted(limited - {0})  # 0 occurs for a single epoch, which has no milestone
+        if scheduler.get("end") == old_length:
+            scheduler["end"] = epochs
+        begin = scheduler.get("begin", 0)
         for key in _LENGTH_KEYS:
-            if scheduler.get(key) == old_length:
-                scheduler[key] = epochs
+            if scheduler.get(key) == old_length - begin and epochs > begin:
+                scheduler[key] = epochs - begin
 
 
 def _convert_to_epochs(cfg: Config) -> int:
@@ -62,7 +65,7 @@ def _convert_to_epochs(cfg: Config) -> int:
     if sampler and sampler.get("type") == "InfiniteSampler":
         sampler["type"] = "DefaultSampler"
     for scheduler in _schedulers(cfg):
-        has_full_length = length in [scheduler.get(key) for key in _LENGTH_KEYS]
+        has_full_length = length in [scheduler.get(key) for key in ("end", *_LENGTH_KEYS)]
         if scheduler.get("milestones"):
             scheduler.update(by_epoch=True)
         elif has_full_length:  # the schedule changes the rate at each iteration, but its length is given in epochs
@@ -163,16 +166,17 @@ def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
     for scheduler in _schedulers(cfg):
         by_epoch = scheduler.get("by_epoch", True)
         length_key = "max_epochs" if by_epoch else "max_iters"
-        length = cfg.train_cfg.get(length_key)
-        if not length:
+        begin = scheduler.get("begin", 0)
+        length = (cfg.train_cfg.get(length_key) or 0) - begin  # from the start of the schedule to the end of the run
+        if length <= 0:
             continue
-        for key in ("total_steps", "T_max"):
+        for key in _LENGTH_KEYS:
             if scheduler.get(key, length) == length:
                 continue
             if not has_user_schedule:
                 scheduler[key] = length
                 if "end" in scheduler:
-                    scheduler["end"] = scheduler.get("begin", 0) + length
+                    scheduler["end"] = begin + length
             elif scheduler[key] < length:
                 what = f"{scheduler['type']} ends after {scheduler[key]} of {length} steps"
                 raise UserError(what, where="param_scheduler", hint=f"set {key}={length}, or train_cfg.{length_key}")

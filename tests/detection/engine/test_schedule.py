@@ -29,6 +29,25 @@ def test_a_config_that_counts_iterations_counts_epochs():
     assert (checkpoint.by_epoch, checkpoint.interval, cfg.log_processor.by_epoch) == (True, 1, True)
 
 
+COSINE = dict(type="CosineAnnealingLR", T_max=6, begin=6, end=12, by_epoch=True, convert_to_iter_based=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (6, 6, 12)),
+        ({"epochs": 20}, (6, 14, 20)),
+        ({"cfg_options": {"train_cfg.max_epochs": 20}}, (6, 14, 20)),
+        ({"cfg_options": {"train_cfg.max_epochs": 4}}, (6, 6, 12)),  # the schedule never starts
+    ],
+)
+def test_a_cosine_schedule_that_begins_late_ends_with_the_run(options, expected):
+    cfg = load_config(PUBLISHED, options.get("cfg_options", {}))
+    cfg.param_scheduler = [dict(COSINE)]
+    (cosine,) = prepare_train(cfg, TrainOptions(**options)).param_scheduler
+    assert (cosine.begin, cosine.T_max, cosine.end) == expected
+
+
 def test_number_of_epochs_out_of_range(fault):
     error = fault(prepare_train, load_config(DEMO), TrainOptions(epochs=0))
     assert error == "--epochs: the number of epochs must be at least 1, got 0"
