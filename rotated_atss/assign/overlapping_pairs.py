@@ -14,8 +14,8 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import to_hbb
 
 _BLOCK_SIZE = 64  # priors per block
-# Maximum number of elements of a tensor in a chunk. On the CPU, it is below the size at which torch uses several
-# threads, because on a busy machine threads cost ten times what they save.
+# Maximum number of elements of the tensors that are computed at once. torch uses several threads for large tensors. The
+# maximum for the CPU was chosen so that it does not, because on a busy machine threads cost ten times what they save.
 _ELEMENTS_PER_CHUNK = {"cpu": 30_000, "cuda": 1 << 22}
 _ELEMENTS_PER_CHUNK_ON_OTHER_DEVICES = 1 << 16
 
@@ -29,9 +29,9 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
         gt_boxes: (G, 5) or (G, 4). The format can differ from the format of the priors.
 
     Yields:
-        Per chunk of P pairs, the (P,) int64 indices of the priors and the (P,) int64 indices of the ground-truth boxes,
-        sorted by ground-truth box. All pairs of a ground-truth box are in one chunk. Boxes with non-finite values
-        overlap nothing.
+        For each chunk of P pairs, the (P,) int64 indices of the priors and the (P,) int64 indices of the ground-truth
+        boxes, sorted by ground-truth box. All pairs of a ground-truth box are in the same chunk. Boxes with non-finite
+        values overlap nothing.
 
     Example:
         >>> import torch
@@ -43,24 +43,26 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
     if not len(priors) or not len(gt_boxes):
         return
     prior_columns, prior_index = _sort_into_blocks(to_hbb(priors))
-    x1, y1, x2, y2 = prior_columns
-    block_columns = (x1.amin(1), y1.amin(1), x2.amax(1), y2.amax(1))  # bounding boxes of the B blocks
+    x1, y1, x2, y2 = prior_columns  # each (B, 64), for B blocks of priors
+    block_columns = (x1.amin(1), y1.amin(1), x2.amax(1), y2.amax(1))  # (B,) each, the bounding boxes of the blocks
     num_blocks = len(prior_index)
     max_elements = _ELEMENTS_PER_CHUNK.get(priors.device.type, _ELEMENTS_PER_CHUNK_ON_OTHER_DEVICES)
-    first_gt = 0  # index of the first ground-truth box of gt_chunk
-    for gt_chunk in _expand_by_rounding_error(to_hbb(gt_boxes)).split(max(1, max_elements // num_blocks)):
-        gt_columns = gt_chunk.unbind(1)
-        overlaps_block = _boxes_overlap([column[:, None] for column in gt_columns], block_columns)  # (g, B)
-        # Pairs of a ground-truth box and a block that overlap. Ground-truth boxes are numbered from 0 in each gt_chunk.
+    gt_hbbs = _expand_by_rounding_error(to_hbb(gt_boxes))
+    gts_per_group = max(1, max_elements // num_blocks)
+    first_gt = 0  # index of the first ground-truth box of the group
+    for gt_group in gt_hbbs.split(gts_per_group):
+        gt_columns = gt_group.unbind(1)
+        overlaps_block = _boxes_overlap([column[:, None] for column in gt_columns], block_columns)  # (gts in group, B)
+        # Pairs of a ground-truth box and a block that overlap. Ground-truth boxes are numbered from 0 in each group.
         gt_of_block_pair, block_of_block_pair = torch.nonzero(overlaps_block, as_tuple=True)
         for block_pairs in _split_by_gt(gt_of_block_pair, max(1, max_elements // _BLOCK_SIZE)):
-            gt_in_chunk, block = gt_of_block_pair[block_pairs], block_of_block_pair[block_pairs]
+            gt_in_group, block = gt_of_block_pair[block_pairs], block_of_block_pair[block_pairs]
             overlaps_prior = _boxes_overlap(  # one row per pair of a ground-truth box and a block, one column per prior
-                [column[block] for column in prior_columns], [column[gt_in_chunk, None] for column in gt_columns]
+                [column[block] for column in prior_columns], [column[gt_in_group, None] for column in gt_columns]
             )
             row, position_in_block = torch.nonzero(overlaps_prior, as_tuple=True)
-            yield prior_index[block[row], position_in_block], gt_in_chunk[row] + first_gt
-        first_gt += len(gt_chunk)
+            yield prior_index[block[row], position_in_block], gt_in_group[row] + first_gt
+        first_gt += len(gt_group)
 
 
 def _boxes_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor:
@@ -74,12 +76,16 @@ def _split_by_gt(gt_index: Tensor, max_length: int) -> Iterator[slice]:
 
     If one index occurs more than ``max_length`` times, its slice is longer.
     """
-    start = end = 0
-    for group_end in torch.bincount(gt_index).cumsum(0).tolist():  # a group is all indices of one box
-        if group_end - start > max_length and end > start:
+    start = end = 0  # of the current slice
+    ends_of_boxes = (
+        torch.bincount(gt_index).cumsum(0).tolist()
+    )  # the indices of a box end where those of the next begin
+    for end_of_box in ends_of_boxes:
+        # If the slice would be too long with this box, it ends before the box, unless it is still empty.
+        if end_of_box - start > max_length and end > start:
             yield slice(start, end)
             start = end
-        end = group_end
+        end = end_of_box
     if end > start:
         yield slice(start, end)
 
@@ -87,7 +93,8 @@ def _split_by_gt(gt_index: Tensor, max_length: int) -> Iterator[slice]:
 def _expand_by_rounding_error(hbbs: Tensor) -> Tensor:
     """Enlarge boxes by the rounding error of float32, so that no overlapping pair is missed.
 
-    Boxes with non-finite values become empty.
+    The margin is 1e-6 of the largest coordinate of the box, about 16 times the relative rounding error. Boxes with
+    non-finite values become empty.
     """
     margin = hbbs.abs().amax(1, keepdim=True) * 1e-6
     return _replace_nonfinite(torch.cat((hbbs[:, :2] - margin, hbbs[:, 2:] + margin), 1))
@@ -111,13 +118,15 @@ def _sort_into_blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
 
     Returns:
         Columns ``x1, y1, x2, y2``, each (B, 64), and the (B, 64) indices of the boxes. The last block is padded with
-        empty boxes.
+        empty boxes, which overlap nothing, so that their index 0 is never used.
     """
+    # Sides that are NaN become 1, and infinite sides the maximum.
     longer_side = (hbbs[:, 2:] - hbbs[:, :2]).amax(1).nan_to_num(1).clamp(1, 2.0**20)
     size_exponent = longer_side.log2().floor()
     cell_side = size_exponent.exp2()[:, None]
     cell = ((hbbs[:, :2] + hbbs[:, 2:]) / 2 / cell_side).nan_to_num().clamp(-1e6, 1e6).floor().long()  # column, row
-    # Sort by size, then row, then column. Each signed row and column needs at most 22 bits, because of the clamp above.
+    # Sort by size, then row, then column. Row and column are between -1e6 and 1e6. The row is multiplied by 2^22, so a
+    # difference of 1 in the row outweighs any difference of columns. The same holds for the size and the rows.
     sort_key = (size_exponent.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]
     index = sort_key.argsort(stable=True)
     num_padding = -len(index) % _BLOCK_SIZE

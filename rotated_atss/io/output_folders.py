@@ -23,7 +23,7 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
         out: A new or empty folder.
 
     Raises:
-        UserError: ``out`` is not an empty folder, or cannot be created.
+        UserError: ``out`` exists and is not an empty folder, or the folder or a file in it cannot be written.
 
     Example:
         >>> import tempfile
@@ -33,7 +33,7 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
         ...     [path.name for path in Path(parent, "out").iterdir()]
         ['a.txt']
     """
-    out = Path(out)
+    out = Path(os.path.abspath(out))  # has a name even if the path is "."
     check_empty_output(out)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
     try:
@@ -44,7 +44,7 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
                 out.rmdir()
             os.replace(temporary, out)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)  # does nothing after the renaming
     except OSError as error:  # raised above or in the block of the caller, which writes to the folder
         raise write_error(out, error) from error
 

@@ -19,6 +19,7 @@ from rotated_atss.label_formats.geometry import (
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 from rotated_atss.label_formats.xml_file import XmlElement, read_xml, to_image_size, xml_tag
 
+# Class names of HRSC2016 as mmrotate spells them. Some contain characters such as "(_|.--" that picture the ship.
 HRSC_CLASSES = {
     "01": "ship", "02": "aircraft carrier", "03": "warcraft", "04": "merchant ship", "05": "Nimitz",
     "06": "Enterprise", "07": "Arleigh Burke", "08": "WhidbeyIsland", "09": "Perry", "10": "Sanantonio",
@@ -27,13 +28,14 @@ HRSC_CLASSES = {
     "24": "yacht", "25": "CntShip(_|.--.--|_]=", "26": "Cruise", "27": "submarine", "28": "lute", "29": "Medical",
     "30": "Car carrier(======|", "31": "Ford-class", "32": "Midway-class", "33": "Invincible-class",
 }  # fmt: skip
-"""Class names of HRSC2016 by the last two digits of ``Class_ID``, as mmrotate spells them."""
+"""Class names of HRSC2016 by the last two digits of ``Class_ID``."""
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read XML files of Pascal VOC, roLabelImg, SSDD or HRSC2016, one per image.
 
-    The box of an object in the first three formats is the first of these elements that it has:
+    HRSC2016 files have oriented boxes in their own elements, ``mbox_cx`` to ``mbox_ang``. In files of the other
+    formats, an object can have several box elements. The one that is listed first here is read:
 
     - ``robndbox``: an oriented box, with its angle in radians, clockwise.
     - ``rotated_bndbox`` of SSDD: read from the corners ``x1`` to ``y4``; the angle is not used.
@@ -82,9 +84,10 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def image_file_name(root: XmlElement, path: Path) -> str:
-    """Return the file name of the image: the name of the XML file, with the suffix that the file states for the image.
+    """Return the file name of the image: the name of the XML file with the suffix of the image instead of ``.xml``.
 
-    VOC files state it in ``filename``, HRSC2016 files in ``Img_FileName`` or ``Img_FileFmt``.
+    VOC files state the suffix in ``filename``, HRSC2016 files in ``Img_FileName`` or ``Img_FileFmt``. If none of these
+    elements exists, the result has no suffix.
 
     Example:
         >>> image_file_name(XmlElement("annotation", {}, Path("P1.xml"), 1), Path("P1.xml"))
@@ -117,7 +120,7 @@ def format_annotation(image: ImageLabels, shapes: Sequence[str]) -> bytes:
             f"    {xml_tag('type', 'robndbox')}",
             f"    {xml_tag('name', name)}",
             f"    {xml_tag('truncated', int(flag == TRUNCATED))}",
-            f"    {xml_tag('difficult', int(flag > 0))}",
+            f"    {xml_tag('difficult', int(flag > 0))}",  # truncated objects (flag 2) are also difficult
             f"    {shape}",
             "  </object>",
         ]

@@ -25,32 +25,33 @@ def finish_split(stage: Stage, run: SplitRun, settings: SplitSettings, data: Spl
     Args:
         stage: The temporary folder, locked with :meth:`rotated_atss.tiling.staging.Stage.exclusive`.
         run: The jobs of the split.
-        settings: The settings, with numbers in place of automatic scaling.
+        settings: The settings. If they scale pixel values automatically, they contain the limits that were found.
         data: Images and labels.
         digest: Digest of the input (:func:`rotated_atss.tiling.finished_split.compute_input_digest`).
 
     Raises:
-        UserError: The temporary folder was changed by another program, or an earlier run, which split other images or
-            labels, was stopped while it moved its result.
+        UserError: Another program changed the temporary folder; or the temporary folder is from a stopped run that had
+            split other images or labels and was moving its result.
 
     Example::
 
         with stage.exclusive() as is_present:
-            if is_present:
+            if is_present:  # no other shard has already moved the split
                 finish_split(stage, run, settings, data, digest)
     """
     if stage.shard is not None:
         run.read_finished()  # images that other shards have finished in the meantime
-    stats = [image_stats for image_stats in run.stats() if image_stats is not None]
+    stats = [image_stats for image_stats in run.stats() if image_stats is not None]  # None: the image is unfinished
     is_finished = len(stats) == run.num_images
     if stage.is_moving and not is_finished:
-        # An earlier run split other images or labels and was stopped while it moved its result. Complete this move.
+        # Only a complete split is moved. The images of this run are not complete, so an earlier run, which split other
+        # images or labels, was stopped while it moved its result. Complete the move, so that this result is not lost.
         stage.commit()
         what = "the output folder contains a finished split of other images or labels"
         raise UserError(what, where=stage.out, hint="pass --overwrite to replace it")
     if not is_finished:
         return
-    if not stage.is_moving:
+    if not stage.is_moving:  # otherwise the manifest exists, and some tiles are already in the output folder
         _check_tiles(stage.folder, stats, labeled=stage.labeled)
         _write_manifest(stage, stats, settings, data, digest)
     stage.commit()
@@ -83,7 +84,7 @@ def _write_manifest(
     stage: Stage, stats: Sequence[SplitStats], settings: SplitSettings, data: SplitInput, digest: str
 ) -> None:
     """Write the manifest. If evaluation cannot use the source labels as they are, also write them as DOTA text."""
-    full_labels = None
+    full_labels = None  # evaluation uses the source labels
     if stage.labeled and settings.whole_images:
         full_labels = "labelTxt"  # the tiles are the full images
     elif stage.labeled and (data.has_renamed_classes or set(data.formats) != {"dota"}):

@@ -109,7 +109,9 @@ def _classes_to_json(report: EvaluationReport) -> list[dict[str, Any]]:
 
 def _best_f1_to_json(curve: ScoreCurve) -> dict[str, float | None]:
     """Return the score threshold with the highest F1, and the precision, recall and F1 there, None where undefined."""
-    if curve.best_index is None:  # there is no true positive: recall and F1 are 0, or undefined if there are no objects
+    if curve.best_index is None:
+        # There is no true positive, so no threshold has the highest F1, and precision depends on the threshold. Recall
+        # and F1 are 0 at every threshold, or undefined if there are no objects.
         recall_and_f1 = 0.0 if curve.num_objects else None
         return {"precision": None, "recall": recall_and_f1, "f1": recall_and_f1, "best_score_threshold": None}
     return {
@@ -135,6 +137,7 @@ def _errors_to_json(report: EvaluationReport) -> dict[str, Any]:
     per_class = zip(report.data.classes, table.counts.tolist(), table.costs.tolist())
     return {
         "kinds": list(KINDS),
+        # AP50 of all classes is a mean over classes, and so is its loss by errors
         "all": by_kind(table.total_counts.tolist(), table.mean_costs.tolist()),
         "classes": {name: by_kind(counts, costs) for name, counts, costs in per_class},
     }

@@ -17,12 +17,12 @@ def set_train_data(cfg: Config, folder: str | Path) -> None:
 
     Args:
         cfg: A config.
-        folder: For a DOTA config, a folder of tiles that ``rotated-atss split`` has written, or the parent of such
-            folders: one for training (``trainval`` or ``train``) and, optionally, one for validation (``val``). For a
-            COCO config, the folder that contains ``annotations`` and the images.
+        folder: For a DOTA config, a folder with the subfolder ``trainval`` or ``train`` and, optionally, ``val``. The
+            subfolders are folders of tiles that ``rotated-atss split`` has written. Or a single folder of tiles, to
+            train on it without validation. For a COCO config, the folder that contains ``annotations`` and the images.
 
     Raises:
-        UserError: The config has several datasets.
+        UserError: A data loader of the config has no dataset or several datasets.
 
     Example::
 
@@ -37,7 +37,7 @@ def set_train_data(cfg: Config, folder: str | Path) -> None:
         elif loader == "train_dataloader":
             dataset["data_root"] = str(find_tiles(folder, TRAIN_SUBSETS))
         else:
-            dataset["data_root"] = str(Path(folder, "val"))  # if it does not exist, training skips validation
+            dataset["data_root"] = str(Path(folder, "val"))  # without such a folder, training runs without validation
 
 
 def set_test_data(cfg: Config, folder: str | Path) -> None:
@@ -45,12 +45,12 @@ def set_test_data(cfg: Config, folder: str | Path) -> None:
 
     Args:
         cfg: A config.
-        folder: For a DOTA config, a folder of tiles that ``rotated-atss split`` has written, or its parent if the
-            folder of tiles is named ``val`` or ``test``. For a COCO config, the folder that contains ``annotations``
-            and the images.
+        folder: For a DOTA config, a folder with the subfolder ``val`` or ``test``, which is a folder of tiles that
+            ``rotated-atss split`` has written; or a folder of tiles. For a COCO config, the folder that contains
+            ``annotations`` and the images.
 
     Raises:
-        UserError: The config has several datasets.
+        UserError: The test data loader has no dataset or several datasets.
 
     Example::
 

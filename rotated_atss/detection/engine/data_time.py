@@ -7,16 +7,18 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from rotated_atss.errors import count_of
 from rotated_atss.io.processes import available_cores
 
-ITERATIONS_PER_CHECK = 50  # the times are averaged over these iterations
+ITERATIONS_PER_CHECK = 50  # a check is made after this many iterations, with their mean times
 MAX_LOADING_SHARE = 0.5  # the hook warns if waiting for data takes a larger share of the training time
 
 
 class DataTimeHook(Hook):
     """Log one line, once per run, if the device waits for data more than half of the time.
 
-    The first :data:`ITERATIONS_PER_CHECK` iterations are ignored, because loader processes start during these.
+    The first :data:`ITERATIONS_PER_CHECK` iterations are ignored, because the loader processes start during this time.
+    The first check is made after twice as many iterations.
     """
 
     priority = "LOW"  # runs after MMEngine's IterTimerHook has measured the times
@@ -29,7 +31,8 @@ class DataTimeHook(Hook):
         self._iterations += 1
         is_check_due = self._iterations % ITERATIONS_PER_CHECK == 0 and self._iterations > ITERATIONS_PER_CHECK
         scalars = runner.message_hub.log_scalars
-        if self._is_reported or not is_check_due or "train/time" not in scalars:
+        has_times = "train/time" in scalars  # a config can remove the hook that measures them
+        if self._is_reported or not is_check_due or not has_times:
             return
         seconds = float(scalars["train/time"].mean(ITERATIONS_PER_CHECK))
         loading_seconds = float(scalars["train/data_time"].mean(ITERATIONS_PER_CHECK))
@@ -57,6 +60,6 @@ def describe_waiting(loading_seconds: float, seconds: float, workers: int, cores
     if loading_seconds <= MAX_LOADING_SHARE * seconds:
         return None
     advice = "use more --workers" if workers < cores else "pip install 'rotated-atss[fast]', or use smaller images"
-    processes = "without loader processes" if not workers else f"with {workers} loader processes"
+    processes = f"with {count_of(workers, 'loader process')}" if workers else "without loader processes"
     share = loading_seconds / seconds
-    return f"{share:.0%} of the time is spent waiting for data, {processes} on {cores} cores: {advice}"
+    return f"{share:.0%} of the time is spent waiting for data, {processes} on {count_of(cores, 'core')}: {advice}"

@@ -1,10 +1,11 @@
 """Non-maximum suppression on the device: a matrix of suppression bits, followed by a scan.
 
-Boxes are sorted by class and, within a class, by score. A tile of the bit matrix compares 16 boxes with 32 boxes. It is
-computed only if it contains boxes of one class whose circumscribed circles overlap. The scan processes words of 32
-boxes. It decides the boxes of a word one by one, and then removes all boxes of later words that the kept boxes of this
-word suppress. A program of the scan decides one class, or several classes if they start in the same word. The host
-never waits for the device.
+Boxes are sorted by class and, within a class, by score. The bit matrix is computed in tiles; for a tile, 16 boxes are
+compared with 32 boxes. IoUs are computed only if the circumscribed circles of two boxes of the same class overlap;
+otherwise the bits are 0. The scan processes words of 32 boxes. It decides the boxes of a word one by one, and then
+removes all boxes of later words that the kept boxes of this word suppress. The scan runs as one program per word. Each
+program decides the classes that start in its word, and does nothing if no class starts there. The host never waits for
+the device.
 """
 
 # ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
@@ -28,7 +29,7 @@ WARPS = {torch.float32: 4, torch.float64: 8}  # warps per program, not tuned
 def _fill_bit_matrix(
     table, labels, threshold, matrix, count, num_words, EPS: tl.constexpr, ROWS: tl.constexpr, WORD: tl.constexpr
 ):  # fmt: skip
-    """Compute one tile: bit b of ``matrix[i, word]`` means that box i suppresses the lower-ranked box 32 word + b."""
+    """Compute one tile. Bit b of ``matrix[i, word]`` is set if box i, when it is kept, suppresses box 32 * word + b."""
     first_row = tl.program_id(0) // num_words * ROWS
     word = tl.program_id(0) % num_words
     if word >= first_row // WORD:  # the scan never reads words left of the diagonal, so they stay uninitialized
@@ -44,7 +45,7 @@ def _fill_bit_matrix(
             candidates = candidates & table_circles_overlap(table, table, i, j, count, count, in_range1, in_range2)
             if any_of(candidates):
                 overlap = table_overlap(table, table, i, j, count, count, in_range1, in_range2, False, EPS)
-                suppressed = candidates & (overlap > tl.load(threshold))
+                suppressed = candidates & (overlap > tl.load(threshold))  # a tensor of one element, see below
                 # each column has a different bit, so the sum over the columns equals their bitwise or
                 bits = tl.sum(suppressed.to(tl.int32) << tl.arange(0, WORD)[None, :], axis=1)
         i = first_row + tl.arange(0, ROWS)
@@ -59,10 +60,11 @@ def any_of(tile):
 
 @triton.jit(do_not_specialize=["num_words"])
 def _scan(matrix, rank, program_starts, keep, num_words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
-    """Decide, in order, which boxes of the classes that start in one word are kept.
+    """Decide which boxes of the classes that start in one word are kept. Program p decides word p.
 
-    Boxes are numbered by class, then by score; ``rank[k]`` is the rank of box k by score over all classes. The result
-    of box k is stored in ``keep[rank[k]]``.
+    Its boxes are those from ``program_starts[p]`` to ``program_starts[p + 1]``. Boxes are numbered by class, then by
+    score; ``rank[k]`` is the rank of box k by score over all classes. The result of box k is stored in
+    ``keep[rank[k]]``.
     """
     begin = tl.load(program_starts + tl.program_id(0)).to(tl.int32)
     end = tl.load(program_starts + tl.program_id(0) + 1).to(tl.int32)
@@ -72,14 +74,14 @@ def _scan(matrix, rank, program_starts, keep, num_words, CAPACITY: tl.constexpr,
     bit = tl.arange(0, WORD)
     word = begin // WORD
     last = (end - 1) // WORD
-    while (word <= last) & (begin < end):  # begin == end: no class starts in this program's word
+    while (word <= last) & (begin < end):  # if no class starts in this program's word, begin == end
         word_rows = matrix + word * WORD * num_words  # rows of the 32 boxes of this word
         # Decide the boxes of this word one by one. Only earlier boxes can suppress box k, so bit k is final in step k.
         removed_in_word = tl.sum(tl.where(column == word, removed, 0), axis=0)
         for k in tl.static_range(WORD):
             in_range = (word * WORD + k >= begin) & (word * WORD + k < end)
-            suppressed_in_word = tl.load(word_rows + k * num_words + word, mask=in_range, other=0)
-            removed_in_word = removed_in_word | tl.where(((removed_in_word >> k) & 1) == 0, suppressed_in_word, 0)
+            suppressed_by_k = tl.load(word_rows + k * num_words + word, mask=in_range, other=0)
+            removed_in_word = removed_in_word | tl.where(((removed_in_word >> k) & 1) == 0, suppressed_by_k, 0)
         # remove the boxes of later words that the kept boxes of this word suppress
         for k in tl.static_range(WORD):
             in_range = (word * WORD + k >= begin) & (word * WORD + k < end)
@@ -102,23 +104,24 @@ def compute_keep_mask(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshol
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
     Returns:
-        (N,) bool in the order of ``order``: element k is True if box ``order[k]`` is kept.
+        (N,) bool. Element k is True if box ``order[k]`` is kept.
     """
     count = len(boxes)
     keep = torch.empty(count, dtype=torch.bool, device=boxes.device)
     if not count:
         return keep
-    # Boxes are sorted by class so that many tiles contain no pair of the same class and are skipped. Within a class,
-    # the stable sort keeps the order by score. rank (N,) is the position of each sorted box in order.
+    # Boxes are sorted by class, so that many tiles contain no pair of the same class and need no IoU. Within a class,
+    # the stable sort keeps the order by score. rank (N,) is the index into ``order`` of each sorted box.
     sorted_labels, rank = labels.long()[order].sort(stable=True)
     table = build_box_table(boxes[order[rank]])
     num_words = num_blocks(count, WORD)
-    class_starts = torch.searchsorted(sorted_labels, sorted_labels)  # (N,) first box of each box's class
-    # Per word, the first box whose class starts in that word or later. Program p of the scan decides the boxes from
-    # program_starts[p] to program_starts[p + 1].
+    # (N,) first box of each box's class: searchsorted returns the first position of a label
+    class_starts = torch.searchsorted(sorted_labels, sorted_labels)
+    # For each word, the first box whose class starts in that word or later. If a class extends over several words, no
+    # class may start in some of them; such a word has the same value as the next word.
     program_starts = torch.searchsorted(class_starts, torch.arange(num_words + 1, device=boxes.device) * WORD)
     matrix = torch.empty((count, num_words), dtype=torch.int32, device=boxes.device)
-    # a tensor, because triton passes numbers in float32
+    # The threshold is passed as a tensor, because triton would round a number to float32.
     threshold = torch.full((1,), iou_threshold, dtype=boxes.dtype, device=boxes.device)
     tile_options = dict(EPS=torch.finfo(boxes.dtype).eps, ROWS=TILE_ROWS, WORD=WORD, num_warps=WARPS[boxes.dtype])
     if num_words <= 64:  # these limits and numbers of warps are not tuned

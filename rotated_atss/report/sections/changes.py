@@ -25,10 +25,10 @@ def changes_section(context: Context) -> Html:
         "shown if either value is undefined."
     )
     tables = [
-        _table(context, "Classes", "AP50", comparison.classes, "AP50", sign=1),
-        _table(context, "Classes", "AP50", comparison.classes, "AP50", sign=-1),
-        _table(context, "Images", "F1", comparison.images, "f1", sign=1),
-        _table(context, "Images", "F1", comparison.images, "f1", sign=-1),
+        _table(context, "Classes", comparison.classes, field="AP50", label="AP50", sign=1),
+        _table(context, "Classes", comparison.classes, field="AP50", label="AP50", sign=-1),
+        _table(context, "Images", comparison.images, field="f1", label="F1", sign=1),
+        _table(context, "Images", comparison.images, field="f1", label="F1", sign=-1),
     ]
     return section(
         context, "changes", "Changes", element("p", note), _settings_warning(comparison), _names_warning(comparison),
@@ -61,15 +61,15 @@ def _names_warning(comparison: Comparison) -> Html | None:
     return element("ul", items, class_="notice") if items else None
 
 
-def _table(context: Context, title: str, label: str, changes: Mapping[str, Changes], field: str, *, sign: int) -> Html:
+def _table(context: Context, title: str, changes: Mapping[str, Changes], *, field: str, label: str, sign: int) -> Html:
     """Return the table of the largest increases or the largest decreases of a field.
 
     Args:
         context: The report and its links.
         title: ``Classes`` or ``Images``.
-        label: Name of the field as the page shows it.
         changes: Differences by field, for each class name or image id.
         field: Field of ``report.json``.
+        label: Name of the field as the page shows it.
         sign: 1 for increases, -1 for decreases.
     """
     keys = largest_changes(changes, field, MAX_SHOWN, sign=sign)
@@ -101,13 +101,15 @@ def _name_cell(context: Context, title: str, key: str) -> Html:
 
 def _value_cells(values: Mapping[str, Any], changes: Changes, field: str) -> Sequence[Html]:
     """Return the cells of the value in the baseline, the value in this run, and the difference."""
-    change = changes[field] or 0  # never None here, because largest_changes omits rows whose change is None
+    change = changes[field]
+    assert change is not None  # largest_changes omits rows without a change
     new = values[field]
-    old = new - change
+    old = new - change  # the context has the differences, but not the rows of the baseline
+    change_html = delta(change, better="higher", alone=True)  # alone: the cell contains nothing else
     return [
         element("td", format_ratio(old), class_="number", data_sort=old),
         element("td", format_ratio(new), class_="number", data_sort=new),
-        element("td", delta(change, "higher", alone=True), class_="number", data_sort=change),
+        element("td", change_html, class_="number", data_sort=change),
     ]
 
 
