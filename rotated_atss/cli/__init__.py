@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from rotated_atss import __version__
 from rotated_atss.cli._device_option import enable_mps_fallback
+from rotated_atss.cli._output_check import reject_argument_as_output
 from rotated_atss.cli._system_errors import describe_system_error, format_advice
 from rotated_atss.errors import UserError, printable
 from rotated_atss.io.cpu_threads import follow_cpu_load, limit_blas_threads, set_wait_policy
@@ -101,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _print_overview(arguments)
         _reject_empty_arguments(arguments)
         args = parse_arguments(command, arguments[1:])
+        if command != "report":  # its --json is an input
+            reject_argument_as_output(args)
         with _raise_on_signals(), _safe_config_context(args):
             return int(load_command(command).run(args) or 0)
     except UserError as error:

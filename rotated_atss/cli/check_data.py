@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     shard = parse_shard(args)
     _check_combinations(args)
     if args.json is not None:
+        _reject_data_file_as_output(args)
         check_writable(args.json)
     make_cluster_paths_absolute(args.scheduler, vars(args), ["images", "labels", "coco", "against"])
     classes = None if args.classes is None else resolve_classes(args.classes)
@@ -134,6 +136,19 @@ def _check_combinations(args: argparse.Namespace) -> None:
     if args.shard is not None and args.fix is not None:
         hint = "repeat the command without --shard when all shards have ended: it uses their results"
         raise UserError("--fix cannot be combined with --shard", hint=hint)
+
+
+def _reject_data_file_as_output(args: argparse.Namespace) -> None:
+    """Refuse to replace an existing image or label file by the JSON file of problems."""
+    from rotated_atss.dota.folders import IMAGE_SUFFIXES
+    from rotated_atss.io.files import reject_overlapping_output
+
+    if not os.path.isfile(args.json):
+        return
+    inputs = [*(args.labels or ()), *(args.coco or ())]
+    if Path(args.json).suffix.lower() in IMAGE_SUFFIXES:
+        inputs += [*args.images, *args.against]
+    reject_overlapping_output(args.json, inputs, may_contain_inputs=True, hint="choose another --json")
 
 
 def _records_folder(args: argparse.Namespace) -> Path | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import time
 from pathlib import Path
 
 from rotated_atss.cli._config_options import parse_cfg_options
@@ -88,8 +90,9 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         raise UserError(
             "an ONNX file does not state where the test data is", where="--data", hint="give a folder of tiles"
         )
-    from rotated_atss.dota.folders import IMAGES, TEST_SUBSETS, find_tiles, missing_tiles_error
-    from rotated_atss.io.files import check_outputs
+    from rotated_atss.dota.folders import IMAGES, TEST_SUBSETS, find_tiles, list_images, missing_tiles_error
+    from rotated_atss.dota.submission import check_submission_path
+    from rotated_atss.io.files import check_outputs, write_json
     from rotated_atss.io.json_values import replace_nonfinite
     from rotated_atss.runtime import load_detector
     from rotated_atss.tiling.tile_evaluation import evaluate_on_tiles
@@ -104,11 +107,14 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     report = args.report  # None without --report; an empty string for --report without DIR
     if report == "":
         report = work_dir / "report"
+    if args.submission:
+        check_submission_path(args.submission)
     check_outputs(filter(None, (out, report)), filter(None, (args.submission,)), inputs)
     if report is not None:
         from rotated_atss.report.build import check_report_folder
 
         check_report_folder(report, filter(None, (out, args.submission)))
+    started = time.monotonic()
     detector = load_detector(path, device=args.device)
     log = _discard if args.quiet else print
     log(f"{path}: {detector.info.describe()}, on {detector.description}")
@@ -120,11 +126,21 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         detector, data, detector.classes, result_options, label_folders=args.labels, pixels=detector.pixels,
         progress=False if args.quiet else None, log=log,
     )  # fmt: skip
-    written_report = str(report) if report and metrics else None  # without labels, no report is written
-    print_result(
-        {"result": "test", "checkpoint": path, "metrics": replace_nonfinite(metrics) or None, "out": str(out),
-         "submission": args.submission, "report": written_report}
-    )  # fmt: skip
+    result = {
+        "result": "test",
+        "config": detector.info.config_name,
+        "checkpoint": os.path.abspath(path),
+        "work_dir": os.path.abspath(work_dir),
+        "log": None,
+        "images": len(list_images(data / IMAGES)),
+        "seconds": round(time.monotonic() - started, 1),
+        "metrics": replace_nonfinite(metrics) or None,
+        "out": os.path.abspath(out),
+        "submission": os.path.abspath(args.submission) if args.submission else None,
+        "report": os.path.abspath(report) if report and metrics else None,  # without labels, no report is written
+    }
+    write_json(work_dir / "test_result.json", result)  # the file that a test of a checkpoint also writes
+    print_result(result)
     return 0
 
 

@@ -20,6 +20,22 @@ _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3  # the zip format's code for the operating system
 
 
+def check_submission_path(path: str | Path) -> None:
+    """Raise an error unless the path of a submission ends in ``.zip``, so that it replaces no other kind of file.
+
+    Raises:
+        UserError: The path has another suffix.
+
+    Example:
+        >>> check_submission_path("task1.zip")
+        >>> check_submission_path("model.pth")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: model.pth: a submission must be a .zip file (choose another --submission)
+    """
+    if Path(path).suffix.lower() != ".zip":
+        raise UserError("a submission must be a .zip file", where=path, hint="choose another --submission")
+
+
 def write_submission(path: str | Path, detections_by_class: Mapping[str, Detections], classes: Sequence[str]) -> None:
     """Write a submission zip with one Task1 file per class. Scores are written at full precision.
 

@@ -49,6 +49,7 @@ def test_data_is_a_folder_of_tiles_or_contains_one(path, tmp_path, monkeypatch, 
     root = tmp_path / "tiles"
     for name in folders:
         (root / name).mkdir(parents=True)
+        (root / name / "P1.png").touch()
     used = []
     detector = SimpleNamespace(info=INFO, description="a stub", classes=INFO.classes, iou_threshold=0.1, pixels=None)
     monkeypatch.setattr("rotated_atss.runtime.load_detector", lambda *_, **__: detector)

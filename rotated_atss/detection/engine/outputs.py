@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from rotated_atss.dota.submission import check_submission_path
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import check_outputs
 from rotated_atss.report.build import check_report_folder
@@ -49,7 +50,10 @@ def configure_outputs(
         report_folder = Path(report) if str(report) else Path(cfg.work_dir) / "report"
         _configure_report(cfg, metric_type, report_folder)
     output_folders: list[str] = []
-    output_files = [str(submission)] if submission else []
+    output_files = []
+    if submission:
+        check_submission_path(submission)
+        output_files.append(str(submission))
     if metric_type == "DOTAMetric":
         output_folders.append(_configure_dota(cfg, labels, out, submission))
     elif metric_type == "CocoBoxMetric":

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from rotated_atss.detection.engine.resume import CHECKPOINT_PATTERNS, LAST_CHECKPOINT_FILE
+from rotated_atss.detection.engine.run_result import TRAIN_RESULT
 from rotated_atss.errors import UserError
 from rotated_atss.io.run_lock import run_lock
 
@@ -106,7 +107,8 @@ class RemoveCheckpointsHook(Hook):
     priority = "LOWEST"  # runs after the hook that checks the start weights
 
     def before_train(self, runner: Runner) -> None:
-        """Remove the checkpoints. Only the first process does this."""
+        """Remove the checkpoints, and the file with the result of the earlier run, which names them."""
         if is_main_process():
             for path in list_training_checkpoints(runner.work_dir):
                 path.unlink()
+            Path(runner.work_dir, TRAIN_RESULT).unlink(missing_ok=True)

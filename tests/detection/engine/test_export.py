@@ -236,9 +236,16 @@ def test_test_of_an_onnx_file_is_that_of_the_checkpoint(narrow, demo_onnx, tiles
     lines = capsys.readouterr().out
     assert "on ONNX Runtime, float32" in lines
     result = json.loads(lines.splitlines()[-1])
-    assert result["metrics"] == pytest.approx(json.loads(torch_lines.splitlines()[-1])["metrics"], abs=1e-3)
+    torch_result = json.loads(torch_lines.splitlines()[-1])
+    assert result["metrics"] == pytest.approx(torch_result["metrics"], abs=1e-3)
+    assert list(result) == list(torch_result)
+    assert {name: result[name] for name in ("config", "images")} == {
+        name: torch_result[name] for name in ("config", "images")
+    }
+    assert json.loads((demo_onnx.parent / "test_result.json").read_text()) == result
     assert main(["test", str(demo_onnx), *data, "--out", str(tmp_path / "c"), "--quiet"]) == 0
-    assert json.loads(capsys.readouterr().out) == {**result, "out": str(tmp_path / "c")}
+    quiet_result = json.loads(capsys.readouterr().out)
+    assert quiet_result == {**result, "out": str(tmp_path / "c"), "seconds": quiet_result["seconds"]}
     assert [line.split() for line in lines.splitlines() if "AP50 " in line][-1:] == [
         line.split() for line in torch_lines.splitlines() if "AP50 " in line
     ][-1:]

@@ -61,9 +61,9 @@ def test_which_output_folders_are_accepted(metric, out, accepted, tmp_path, monk
 def test_outputs_that_cannot_be_written_are_refused_before_the_test(tmp_path, monkeypatch, option):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    outputs = {"out": "merged", "submission": "s.zip", "report": "r", option: "file/below"}
+    outputs = {"out": "merged", "submission": "s.zip", "report": "r", option: "file/below.zip"}
     cfg = Config(dict(work_dir="work", test_evaluator=dict(type="DOTAMetric"), test_dataloader=dict(dataset=DATA)))
-    with pytest.raises(UserError, match=r"^file/below: cannot be written: \S+/file is not a folder"):
+    with pytest.raises(UserError, match=r"^file/below.zip: cannot be written: \S+/file is not a folder"):
         configure_outputs(cfg, labels=None, **outputs)
 
 

@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from rotated_atss.detection.engine.config import load_config
+from rotated_atss.detection.engine.work_folder import RemoveCheckpointsHook
 from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 from rotated_atss.errors import UserError
 from rotated_atss.io.run_lock import run_lock
@@ -40,14 +42,20 @@ def test_overwrite_removes_the_old_checkpoints_when_the_training_starts(run, tmp
     work = tmp_path / "work"
     work.mkdir()
     old = ["best_AP.pth", "epoch_2.pth", "interrupted.pth", "iter_500.pth", "last_checkpoint"]
-    for name in [*old, "weights.pth"]:
+    for name in [*old, "weights.pth", "train_result.json"]:
         (work / name).write_text("old")
     fault(run, {**ONE_STEP, "optim_wrapper.optimizer.type": "SDG"}, work_dir=str(work), overwrite=True)
-    assert {*old, "weights.pth"} <= set(names(work))
+    assert {*old, "weights.pth", "train_result.json"} <= set(names(work))
     run(ONE_STEP, work_dir=str(work), overwrite=True)
     left = [name for name in names(work) if name.endswith((".pth", "last_checkpoint"))]
     assert left == ["iter_1.pth", "last_checkpoint", "weights.pth"]
     assert (work / "last_checkpoint").read_text() == str(work / "iter_1.pth")
+
+
+def test_the_result_of_the_overwritten_training_is_removed_when_the_training_starts(tmp_path):
+    (tmp_path / "train_result.json").write_text("old")
+    RemoveCheckpointsHook().before_train(SimpleNamespace(work_dir=str(tmp_path)))
+    assert names(tmp_path) == []
 
 
 def test_start_weights_of_the_overwritten_training_are_loaded_first(run, read_log):
