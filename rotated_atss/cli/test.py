@@ -91,29 +91,19 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
             "an ONNX file does not state where the test data is", where="--data", hint="give a folder of tiles"
         )
     from rotated_atss.dota.folders import IMAGES, TEST_SUBSETS, find_tiles, list_images, missing_tiles_error
-    from rotated_atss.dota.submission import check_submission_path
-    from rotated_atss.io.files import check_outputs, write_json
+    from rotated_atss.io.files import write_json
     from rotated_atss.io.json_values import replace_nonfinite
     from rotated_atss.runtime import load_detector
     from rotated_atss.tiling.tile_evaluation import evaluate_on_tiles
-    from rotated_atss.tiling.tile_results import ResultOptions
+    from rotated_atss.tiling.tile_results import TEST_RESULT, ResultOptions
 
     data = find_tiles(args.data, TEST_SUBSETS)
     if not (data / IMAGES).exists():
         raise missing_tiles_error(data, data / IMAGES)
     work_dir = Path(args.work_dir or Path(path).parent)
     out = args.out or work_dir / "merged"
-    inputs = [data / IMAGES, data / "labelTxt", *(args.labels or [])]
-    report = args.report  # None without --report; an empty string for --report without DIR
-    if report == "":
-        report = work_dir / "report"
-    if args.submission:
-        check_submission_path(args.submission)
-    check_outputs(filter(None, (out, report)), filter(None, (args.submission,)), inputs)
-    if report is not None:
-        from rotated_atss.report.build import check_report_folder
-
-        check_report_folder(report, filter(None, (out, args.submission)))
+    report = work_dir / "report" if args.report == "" else args.report  # an empty string for --report without DIR
+    _check_onnx_outputs(args, data, [work_dir / TEST_RESULT], out, report)
     started = time.monotonic()
     detector = load_detector(path, device=args.device)
     log = _discard if args.quiet else print
@@ -139,9 +129,28 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         "submission": os.path.abspath(args.submission) if args.submission else None,
         "report": os.path.abspath(report) if report and metrics else None,  # without labels, no report is written
     }
-    write_json(work_dir / "test_result.json", result)  # the file that a test of a checkpoint also writes
+    write_json(work_dir / TEST_RESULT, result)
     print_result(result)
     return 0
+
+
+def _check_onnx_outputs(
+    args: argparse.Namespace, data: Path, files: list[str | Path], out: str | Path, report: str | Path | None
+) -> None:
+    """Check before the test that its outputs, among them ``files``, can be written and overlap no input."""
+    from rotated_atss.dota.folders import IMAGES
+    from rotated_atss.dota.submission import check_submission_path
+    from rotated_atss.io.files import check_outputs
+
+    if args.submission:
+        check_submission_path(args.submission)
+        files = [*files, args.submission]
+    inputs = [data / IMAGES, data / "labelTxt", *(args.labels or [])]
+    check_outputs(filter(None, (out, report)), files, inputs)
+    if report is not None:
+        from rotated_atss.report.build import check_report_folder
+
+        check_report_folder(report, filter(None, (out, args.submission)))
 
 
 def _discard(line: str) -> None:

@@ -186,7 +186,7 @@ def _parse_lines(
             if len(fields) < 9 and _HEADER.match(" ".join(fields[:3])):
                 header.append(line.decode().strip())
                 continue
-            if accepted is not None and len(fields) > 9 and (name_by_words or fields[8] not in accepted):
+            if accepted is not None and len(fields) > 9:
                 fields = _join_class_name(fields, accepted, name_by_words)
             polygon, name, flag = _parse_object(fields, path, line_number)
             if accepted is not None and name not in accepted:
@@ -232,6 +232,8 @@ def _join_class_name(
             spaces.
     """
     starts_with_name = fields[8] in accepted  # such as "ship 0", where the second word is the difficult flag
+    if starts_with_name and not name_by_words:  # the usual line
+        return fields
     # The name ends at the end of the line, or before a difficult flag.
     for end in (len(fields), len(fields) - 1):
         words = tuple(fields[8:end])

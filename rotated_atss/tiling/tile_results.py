@@ -19,6 +19,8 @@ from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, to_task1
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 
 Log = Callable[[str], None]
+TEST_RESULT = "test_result.json"
+"""File in the work folder with the result of a test, which is also the last line that the test prints."""
 Observer = Callable[[Mapping[str, Detections], Mapping[str, Labels], EvaluationResult], None]
 """Called with the merged detections by class name, the labels by image id, and the result of the evaluation."""
 

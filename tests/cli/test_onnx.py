@@ -71,3 +71,11 @@ def test_file_of_another_tool(path, tmp_path, user_error):
     line = user_error("predict", path, tmp_path / "a.png", "--out", tmp_path / "out")
     assert "a.onnx: not exported by rotated-atss" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_work_folder_that_cannot_be_written_is_refused_before_the_test(path, tmp_path, monkeypatch, user_error):
+    (tmp_path / "tiles" / "images").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("rotated_atss.runtime.load_detector", lambda *_, **__: pytest.fail("the test has started"))
+    words = ("--data", tmp_path / "tiles", "--out", tmp_path / "out", "--work-dir", tmp_path / "file" / "below")
+    assert f"test_result.json: cannot be written: {tmp_path}/file is not a folder" in user_error("test", path, *words)

@@ -20,9 +20,9 @@ from rotated_atss.detection.engine.resume import latest_checkpoint
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, write_json
 from rotated_atss.io.json_values import replace_nonfinite
+from rotated_atss.tiling.tile_results import TEST_RESULT
 
 TRAIN_RESULT = "train_result.json"
-TEST_RESULT = "test_result.json"
 
 
 class ResultHook(Hook):
