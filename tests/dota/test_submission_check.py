@@ -52,7 +52,7 @@ def findings(path, **kwargs):
         (lambda files: files.update({"Task1_ship.txt": b"P1 1 1 2 3 4 5 6 7 nan\n"}), "error: Task1_ship.txt:1: 'nan'"),
         (
             lambda files: files.update({"Task1_ship.txt": b"P1 1 .1 .2 .3 .4 .5 .6 .7 1\n"}),
-            "error: coordinates: must be pixels of the full image",
+            "error: coordinates: must be pixels of the full image, but all lie between 0 and 1",
         ),
         (lambda files: files.update({"Task1_ship.txt": b"P1 1.5 1 2 3 4 5 6 7 8\n"}), "warning: .*scores outside"),
         (

@@ -183,8 +183,16 @@ def test_texts_that_no_parser_should_see_are_one_line(read, text):
         ("_base_ = 'base.py'\na = dict(x=1)", {"base": "a = 1"}, "a is a dictionary, but the inherited value is not"),
         ("_base_ = 'none.py'", {}, "no such config in _base_"),
         ("_base_ = 3", {}, "own.py:1: _base_ must be the path of a config or a list of paths"),
-        ("_base_ = 'mmdet::_base_/default_runtime.py'", {}, "default_runtime.py' is not a config of this package"),
-        ("_base_ = 'rotated_atss::../rotated_atss/__init__.py'", {}, "__init__.py' is not a config of this package"),
+        (
+            "_base_ = 'mmdet::_base_/default_runtime.py'",
+            {},
+            "_base_: 'mmdet::_base_/default_runtime.py' is not a config of this package",
+        ),
+        (
+            "_base_ = 'rotated_atss::../rotated_atss/__init__.py'",
+            {},
+            "_base_: 'rotated_atss::../rotated_atss/__init__.py' is not a config of this package",
+        ),
         ("_base_ = '/dev/zero'", {}, "no such config"),
         ("_base_ = 'base.yml'", {}, "YAML configs are not read"),
         ("model = dict(type='os.system')", {}, "own.py: model.type must be the name of a registered class"),

@@ -116,7 +116,10 @@ def test_mixed_formats(fails, files, match):
 @pytest.mark.parametrize(
     "files, match",
     [
-        ({"P1.txt": "0 0.1 0.2 0.3\n", "P2.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line must have .* got 4"),
+        (
+            {"P1.txt": "0 0.1 0.2 0.3\n", "P2.txt": YOLO_LINE},
+            r"P1.txt:1: a YOLO-OBB line must have 9 or 10 fields, got 4",
+        ),
         ({"P1.txt": "1 2 3\n", "P2.txt": DOTA_LINE}, r"P1.txt:1: a label line must have 9 or 10 fields, got 3"),
         ({"P1.txt": "0 0.1\n", "P2.txt": "", "P3.txt": YOLO_LINE}, r"P1.txt:1: a YOLO-OBB line must have .* got 2"),
         ({"P1.txt": YOLO_LINE, "P2.txt": "0 0.1\n"}, r"P2.txt:1: a YOLO-OBB line must have .* got 2"),
@@ -226,7 +229,9 @@ def test_other_formats_of_yolo(fails, fields, kind):
 
 
 def test_format_of_which_the_folder_has_no_files(fails):
-    match = r"in: no label files of format voc \(.xml\), but P1.txt was found \(pass the format of these files"
+    match = (
+        r"in: no label files of format voc \(.xml\), but P1.txt was found \(pass the format of these files, or auto\)"
+    )
     fails({"P1.txt": DOTA_LINE}, match, source_format="voc")
 
 

@@ -132,7 +132,8 @@ def test_ucas_aod_with_the_class_in_the_line_or_in_the_folder(tmp_path):
         assert first.polygons.tolist() == [SQUARE]
         assert first.lines.tolist() == [1]
     (tmp_path / "labelTxt" / "P0001.txt").write_text(f"{numbers}\n")
-    message = r"P0001.txt:1: the line has no class name, and the folder labelTxt is neither CAR nor PLANE \(put"
+    what = "the line has no class name, and the folder labelTxt is neither CAR nor PLANE"
+    message = rf"P0001.txt:1: {what} \(put the labels into"
     with pytest.raises(UserError, match=message):
         labels_of(tmp_path / "labelTxt")
     (tmp_path / "labelTxt" / "P0001.txt").write_text("car 1 2 3\n")

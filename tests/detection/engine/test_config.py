@@ -22,7 +22,10 @@ pytestmark = pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"train_dataloader.dataset.classes": "v1.5"}, "the model has 15 classes, but the dataset has 16 classes ("),
+        (
+            {"train_dataloader.dataset.classes": "v1.5"},
+            "the model has 15 classes, but the dataset has 16 classes (plane, ",
+        ),
         ({"train_dataloader.dataset.classes": "ship"}, "for one class, write 'ship,'"),
         ({"train_dataloader.dataset.data_root": "/no/such"}, "/no/such/images: no such folder"),
         ({"train_dataloader.dataset.type": "DotaDataset"}, "cannot build train_cfg or train_dataloader"),

@@ -120,4 +120,5 @@ def test_weights_that_are_not_finite_are_not_written(fault):
     hook = NonFiniteLossHook()
     hook.before_save_checkpoint(None, {"state_dict": {"w": torch.zeros(1), "n": torch.tensor(3)}})
     broken = {"state_dict": {"w": torch.tensor([math.nan])}}
-    assert "because of NaN or infinity in 1 weight (first: w)" in fault(hook.before_save_checkpoint, None, broken)
+    message = "no checkpoint is written, because of NaN or infinity in 1 weight (first: w)"
+    assert message in fault(hook.before_save_checkpoint, None, broken)

@@ -209,7 +209,8 @@ def test_config_and_checkpoint_that_do_not_fit_are_refused(oriented, horizontal,
     content = torch.load(oriented[1], weights_only=True)
     torch.save(content.get("state_dict", content), tmp_path / "bare.pth")
     message = fault(load_detector, oriented[0], tmp_path / "bare.pth", device="cpu", cfg_options=other)
-    assert "if the number of classes is different, set model.bbox_head.num_classes and test_dataloader." in message
+    hint = "if the number of classes is different, set model.bbox_head.num_classes and test_dataloader.dataset.classes"
+    assert hint in message
     assert "no such config" in fault(load_detector, "gone", oriented[1], device="cpu")
     assert "no such checkpoint" in fault(load_detector, oriented[0], tmp_path / "gone.pth", device="cpu")
     options = {"test_dataloader.dataset.pipeline": []}

@@ -72,7 +72,8 @@ def test_model_that_cannot_be_described_is_trained_without_a_record(run, read_lo
     assert "checkpoints will have no model metadata: model metadata cannot describe" in read_log(folder)
     assert read_model_info(folder / "iter_1.pth") is None
     message = fault(load_detector, folder / "iter_1.pth", device="cpu")
-    assert message.endswith("(give its config before the checkpoint: CONFIG CHECKPOINT)")
+    hint = "(give its config before the checkpoint: CONFIG CHECKPOINT)"
+    assert message.endswith(f"the checkpoint has no model metadata {hint}")
 
 
 def test_window_of_the_manifest(tmp_path):
