@@ -36,7 +36,7 @@ from rotated_atss.tiling.split_records import describe_run
 from rotated_atss.tiling.split_run import SplitRun
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.split_stats import SplitStats, SplitTotals, sum_stats
-from rotated_atss.tiling.staging import remove_trash, staged
+from rotated_atss.tiling.staging import remove_leftovers, staged
 
 PathLike = str | Path
 
@@ -159,7 +159,7 @@ def split_dota(
     digest = compute_input_digest(settings, data.sources, data.labels_per_image, data.formats)
     finished = None if overwrite else find_finished_split(out, digest, data.sources)
     if finished is not None and finished.totals is not None:
-        remove_trash(out)  # left by a run that was killed after its last rename
+        remove_leftovers(out)
         return SplitResult(out, finished.totals, time.perf_counter() - started, was_finished=True)
     run_description = describe_run(settings, folders)
     with staged(out, run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:

@@ -20,15 +20,16 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_bytes
+from rotated_atss.io.run_lock import run_lock
 from rotated_atss.io.run_state import first_difference, read_state
-from rotated_atss.io.shards import Shard, common_lock, shard_lock
+from rotated_atss.io.shards import Shard, common_lock, lock_path, shard_lock
 from rotated_atss.io.shared_run import append_record, output_folder, records_name
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, WRITTEN_BY, read_manifest
 from rotated_atss.tiling.split_records import list_tile_files, read_records
@@ -237,13 +238,16 @@ def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
         raise UserError(what, where=out, hint=_REPLACE_HINT)
 
 
-def remove_trash(out: Path) -> None:
-    """Remove the temporary folder of a run that was killed after it had renamed this folder for removal.
+def remove_leftovers(out: Path) -> None:
+    """Remove the temporary folder and the lock file of a run that was killed when its split was already complete.
 
     Example:
-        >>> remove_trash(Path("no_such_folder"))
+        >>> remove_leftovers(Path("no_such_folder"))
     """
     shutil.rmtree(out / _TRASH, ignore_errors=True)
+    if lock_path(out, COMMAND).exists():
+        with suppress(UserError), run_lock(lock_path(out, COMMAND)):  # removes the file, unless a run still holds it
+            pass
 
 
 def _is_split(out: Path) -> bool:

@@ -236,6 +236,15 @@ def test_changed_images_and_labels_are_split_again(tmp_path, make_folder, split,
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
+def test_lock_of_a_run_that_was_killed_at_its_end_is_removed(tmp_path, make_folder, split, tree):
+    folders = make_folder(tmp_path, {"P0.png": (200, 200)})
+    split(*folders, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    (tmp_path / "out" / ".split.lock").write_text("process 4194305 on another-host\n")
+    assert split(*folders, tmp_path / "out").was_finished
+    assert tree(tmp_path / "out") == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["first tile", "second record", "manifest"])
 def test_killed_run_continues(tmp_path, make_folder, split, tree, when):
